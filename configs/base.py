@@ -1,0 +1,83 @@
+"""Every field of a configuration, with its unit and meaning: the published recipe.
+
+The other files here are lab notes that override a few of them. On the command line:
+--config.train.steps=1000, --config.data.train=folder:PATH, --config.degrade.sigma='(0.,55.)'.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ConfigDict:
+    """Return the published recipe (Liu et al. 2018 and the authors' first program)."""
+    config = ConfigDict()
+    config.task = "denoise"  # 'denoise' (Gaussian noise) or 'sr' (super-resolution)
+    config.seed = 0  # weights, crops, noise: everything random
+
+    config.model = ConfigDict()
+    config.model.channels = 1  # 1: grey (denoise) or luma (sr); 3: colour
+    config.model.filters = 128  # F, width of the feature map
+    config.model.embedding = 64  # l, size of theta and phi
+    config.model.steps = 12  # T, recurrent states
+    config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
+    config.model.propagate = True  # carry the correlation from state to state
+    config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
+
+    config.degrade = ConfigDict()
+    config.degrade.sigma = (25.0,)  # noise in grey levels of 255: one, or lowest and highest
+    config.degrade.scales = (3,)  # factors of super-resolution, one or several mixed
+
+    config.data = ConfigDict()
+    config.data.train = "samples"  # samples | folder:PATH | tfds:NAME/CONFIG, commas between
+    config.data.holdout = 3  # training images kept aside: validation during training
+    config.data.eval = ""  # as data.train, one table each; '' is the images kept aside
+    config.data.patch = 43  # side of a training patch, pixels
+    config.data.workers = 0  # loader processes; 0: threads of this one
+
+    config.train = ConfigDict()
+    config.train.steps = 500_000
+    config.train.batch = 16  # patches a step
+    config.train.learning_rate = 1e-3  # Adam's
+    config.train.schedule = "halve"  # at the fractions below; or 'cosine', down to zero
+    config.train.halve_at = (0.2, 0.4, 0.6, 0.8, 0.9)  # of train.steps
+    config.train.clip = 2.5  # L2 norm of each gradient tensor by itself; 0: off
+    config.train.loss_crop = 0  # side of the central square that the loss sees; 0: all pixels
+    config.train.ema = 0.0  # decay of the averaged weights that are evaluated; 0: off
+
+    config.log = ConfigDict()
+    config.log.every = 100  # steps between lines of metrics.jsonl
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every = 5_000  # steps between checkpoints; each is validated first
+    config.checkpoint.keep = 3  # newest ones kept, and besides them the best
+    config.checkpoint.crop = 128  # side of the held-out images' centre that is validated, pixels
+
+    config.evaluate = ConfigDict()
+    config.evaluate.patch = 43  # side of the overlapping patches, pixels
+    config.evaluate.stride = 7  # between them, pixels; the published way
+    config.evaluate.batch = 16  # patches at a time
+    return config
+
+
+def quick(config: ConfigDict) -> ConfigDict:
+    """Shrink a recipe to minutes on two CPU cores: a small network, short and cosine-shaped."""
+    config.model.filters = 32
+    config.model.embedding = 16
+    config.model.steps = 4
+    config.data.patch = 24
+    config.train.steps = 500
+    config.train.learning_rate = 2e-3
+    config.train.schedule = "cosine"
+    config.log.every = 50
+    config.checkpoint.every = 250
+    config.evaluate.patch = 24
+    config.evaluate.stride = 12
+    config.evaluate.batch = 64
+    return config
+
+
+def variant(config: ConfigDict, name: str) -> ConfigDict:
+    """Return the recipe itself for '' and the small one for 'quick' (--config=FILE.py:quick)."""
+    if name not in ("", "quick"):
+        raise ValueError(f"unknown variant {name!r}: leave it out, or use :quick")
+    return quick(config) if name == "quick" else config

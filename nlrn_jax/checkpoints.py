@@ -1,0 +1,160 @@
+"""Checkpoints by Orbax: weights, optimiser, statistics, step, data iterator and configuration.
+
+All of Orbax is here, since its API is about to move. A checkpoint is complete or absent: it is
+written beside its place, by a thread, and renamed. Of each run the newest few are kept, and the
+best by validation PSNR.
+"""
+
+from pathlib import Path
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+from orbax.checkpoint import checkpoint_managers
+
+from nlrn_jax import config as configuration
+from nlrn_jax.model import NLRN
+from nlrn_jax.state import TrainState, create_state, evaluated_variables
+
+
+class CheckpointError(ValueError):
+    """A run or checkpoint that is not there or cannot be used; the message names it."""
+
+
+class Checkpoints:
+    """The checkpoints of one workdir; a context manager that waits for the last write.
+
+    Args:
+      workdir: folder of the run; the checkpoints are in `checkpoints/STEP`.
+      keep: number of newest ones kept, besides the best.
+      read_only: never write, for evaluation beside a training run.
+    """
+
+    def __init__(self, workdir: str | Path, keep: int, read_only: bool = False):
+        policies = checkpoint_managers.AnyPreservationPolicy(
+            [
+                checkpoint_managers.LatestN(keep),
+                checkpoint_managers.BestN(
+                    get_metric_fn=_psnr, n=1, keep_checkpoints_without_metrics=False
+                ),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies,
+            best_fn=_psnr,
+            read_only=read_only,
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,  # what a killed save left behind
+        )
+        self._manager = ocp.CheckpointManager(
+            (Path(workdir) / "checkpoints").absolute(), options=options
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._manager.close()  # waits for what is still being written
+
+    @property
+    def newest(self) -> int | None:
+        """Step of the newest complete checkpoint, or None."""
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> int | None:
+        """Step of the checkpoint with the highest validation PSNR, or None."""
+        return self._manager.best_step()
+
+    def save(
+        self,
+        state: TrainState,
+        iterator: grain.DatasetIterator,
+        config: ConfigDict,
+        psnr: float | None,
+    ) -> None:
+        """Save in the background; `psnr` is the validation figure, if there is one."""
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=grain.checkpoint.CheckpointSave(iterator),
+            config=ocp.args.JsonSave(config.to_dict()),
+        )
+        metrics = None if psnr is None else {"psnr": psnr}
+        self._manager.save(int(state.step), args=items, metrics=metrics)
+
+    def restore_state(self, step: int, like: TrainState) -> TrainState:
+        """Read the state of a step onto the devices and with the structure of `like`."""
+        target = ocp.args.StandardRestore(jax.tree.map(_placed, like))
+        return self._manager.restore(step, args=ocp.args.Composite(state=target))["state"]
+
+    def restore_data(self, step: int, iterator: grain.DatasetIterator) -> grain.DatasetIterator:
+        """Set an iterator to where it was at a step."""
+        target = grain.checkpoint.CheckpointRestore(iterator)
+        return self._manager.restore(step, args=ocp.args.Composite(data=target))["data"]
+
+
+def load(workdir: str | Path, checkpoint: str = "newest") -> tuple[NLRN, dict]:
+    """Load the network of a run: the model its configuration describes, and its variables.
+
+    Args:
+      workdir: folder of a run, with `config.json` and `checkpoints/`.
+      checkpoint: 'newest' or 'best' (by validation PSNR).
+
+    Returns:
+      The model, and {'params', 'batch_stats'}; the averaged weights where the run keeps them.
+
+    Raises:
+      CheckpointError: no run there, or none of its checkpoints is complete.
+    """
+    config = read_config(workdir)
+    model = configuration.build_model(config)
+    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
+        step = {"newest": checkpoints.newest, "best": checkpoints.best}[checkpoint]
+        if step is None:
+            raise CheckpointError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
+        state = checkpoints.restore_state(step, create_state(config))
+    return model, evaluated_variables(state)
+
+
+def read_config(workdir: str | Path) -> ConfigDict:
+    """Read the configuration of a run.
+
+    Raises:
+      CheckpointError: the folder holds no run.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file, so {workdir} is not the folder of a run")
+    try:
+        return configuration.from_json(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not a configuration ({error})") from error
+
+
+def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
+    """Make a workdir this configuration's, or check that it is.
+
+    Raises:
+      CheckpointError: it belongs to another configuration; names the fields that differ.
+    """
+    path = Path(workdir) / "config.json"
+    if path.exists():
+        differing = configuration.differences(read_config(workdir), config)
+        if differing:
+            raise CheckpointError(
+                f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
+                "name another --workdir, or give the fields those values"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(configuration.to_json(config))
+    temporary.replace(path)
+
+
+def _placed(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def _psnr(metrics: dict) -> float:
+    return metrics["psnr"]

@@ -1,0 +1,70 @@
+"""The 3x3 convolution, with a kernel gradient that stays fast inside a loop on CPU.
+
+XLA:CPU forms the kernel gradient as a convolution with a kernel as large as the image; inside
+`lax.scan` that leaves the fast path, and a full-size training step takes 26 s instead of 2.3 s.
+Nine matrix products, one for each tap, are the same sum. Other backends keep XLA's own form.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def convolution(
+    x, kernel, strides, padding, lhs_dilation=None, rhs_dilation=None,
+    dimension_numbers=None, feature_group_count=1, precision=None,
+):  # fmt: skip
+    """Convolve as `lax.conv_general_dilated` does for the `nn.Conv` of this network.
+
+    That is [N, H, W, Cin] with [3, 3, Cin, Cout], stride 1, zero-padded to the same size.
+    """
+    del strides, padding, lhs_dilation, rhs_dilation
+    del dimension_numbers, feature_group_count, precision
+    return convolve(x, kernel)
+
+
+@jax.custom_vjp
+def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve [N, H, W, Cin] with [3, 3, Cin, Cout], zero-padded: [N, H, W, Cout]."""
+    return _convolve(x, kernel)
+
+
+def _convolve(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _forward(x, kernel):
+    return _convolve(x, kernel), (x, kernel)
+
+
+def _backward(residuals, gradient):
+    x, kernel = residuals
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    by_kernel = lax.platform_dependent(
+        x, gradient, cpu=kernel_gradient_by_products, default=kernel_gradient_by_convolution
+    )
+    return _convolve(gradient, flipped), by_kernel
+
+
+convolve.defvjp(_forward, _backward)
+
+
+def kernel_gradient_by_products(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    """Sum x[p + tap] outer gradient[p] over all positions p: [3, 3, Cin, Cout]."""
+    n, h, w, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = [
+        jnp.einsum("nhwi,nhwo->io", padded[:, dy : dy + h, dx : dx + w], gradient)
+        for dy in range(3)
+        for dx in range(3)
+    ]
+    return jnp.stack(taps).reshape(3, 3, x.shape[-1], gradient.shape[-1])
+
+
+def kernel_gradient_by_convolution(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    """Form the same sum as XLA's transpose of the convolution: [3, 3, Cin, Cout]."""
+    kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], gradient.shape[-1]), x.dtype)
+    (by_kernel,) = jax.linear_transpose(lambda k: _convolve(x, k), kernel)(gradient)
+    return by_kernel

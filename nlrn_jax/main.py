@@ -1,0 +1,125 @@
+"""Command line: python -m nlrn_jax.main --config=configs/sr_x3.py:quick --workdir=runs/x."""
+
+import sys
+import traceback
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from nlrn_jax import config as configuration
+from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load
+from nlrn_jax.config import ConfigError
+from nlrn_jax.evaluate import evaluate, read_benchmarks
+from nlrn_jax.image import ImageError
+from nlrn_jax.sources import SourceError, hold_out, read_images, require_size
+from nlrn_jax.train import NotFiniteError, train
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do")
+
+# What a user can mend: shown as one line. Anything else is our mistake and keeps its traceback.
+USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError)
+
+
+def main(_) -> None:
+    """Check everything, then do what --mode says."""
+    config = CONFIG.value
+    configuration.check(config)
+    {"train": run_training, "evaluate": run_evaluation}[MODE.value](config, Path(WORKDIR.value))
+
+
+def run_training(config: ConfigDict, workdir: Path) -> None:
+    """Train, score the result, and say where everything is."""
+    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    require_size(training, _patch_side(config), "data.patch")
+    benchmarks = read_benchmarks(config, held_out)
+    if config.data.train == "samples" and config.train.steps > 10_000:
+        print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
+              " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
+    train(config, workdir, training, held_out)
+    _score(config, workdir, benchmarks)
+    print(
+        f"weights      {workdir}/checkpoints\n"
+        f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
+        f"pictures     {workdir}/evaluation\n"
+        f"curves       tensorboard --logdir {workdir}\n"
+        f"score it     {_command('evaluate')} --config.data.eval=folder:PATH\n"
+        f"train longer {_command('train')} --config.data.train=folder:PATH "
+        f"--config.train.steps={4 * config.train.steps} with another --workdir",
+        flush=True,
+    )
+
+
+def run_evaluation(config: ConfigDict, workdir: Path) -> None:
+    """Score the newest checkpoint of a workdir."""
+    if not (workdir / "config.json").exists():
+        raise CheckpointError(f"{workdir} is not the folder of a run; train it first")
+    claim_workdir(workdir, config)
+    held_out = []
+    if not config.data.eval:
+        _, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    _score(config, workdir, read_benchmarks(config, held_out))
+    print(f"pictures and figures are in {workdir}/evaluation", flush=True)
+
+
+def _score(config, workdir, benchmarks) -> None:
+    if not benchmarks:
+        print("nothing is held out and data.eval is empty: nothing to score", flush=True)
+        return
+    model, variables = load(workdir)
+    evaluate(model, variables, config, benchmarks, workdir / "evaluation")
+
+
+def _patch_side(config: ConfigDict) -> int:
+    """Return the side an image needs: the patch, in whole low-resolution pixels."""
+    patch = config.data.patch
+    if config.task == "denoise":
+        return patch
+    return max(-(-patch // scale) * scale for scale in config.degrade.scales)
+
+
+def _command(mode: str) -> str:
+    """Repeat the command as typed, with another mode."""
+    kept = [arg for arg in sys.argv[1:] if not arg.startswith("--mode")]
+    return " ".join(["python -m nlrn_jax.main", *kept, f"--mode={mode}"])
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parse flags; what is wrong with them is one line."""
+    try:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
+        for flag, example in ((CONFIG, "configs/sr_x3.py:quick"), (WORKDIR, "runs/NAME")):
+            if flag.value is None:
+                raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
+    except Exception as error:  # flags import the config file, and anything may be wrong there
+        _fail(f"{str(error).strip() or type(error).__name__}", 2)
+    return rest
+
+
+def run() -> None:
+    """Run the program; an error that a user can mend is one line and status 1 or 2."""
+    logging.set_verbosity(logging.ERROR)
+    logging.set_stderrthreshold("error")
+
+    def guarded(argv):
+        try:
+            main(argv)
+        except USER_ERRORS as error:
+            _fail(str(error), 1)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from the newest checkpoint", 130)
+
+    app.run(guarded, flags_parser=parse)
+
+
+def _fail(message: str, status: int) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    run()

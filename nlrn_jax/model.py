@@ -1,0 +1,173 @@
+"""The Non-Local Recurrent Network (Liu, Wen, Fan, Loy, Huang, NeurIPS 2018).
+
+One cell, applied `steps` times with the same weights, carries a feature map and the correlation:
+
+    s_0 = conv(BN(255 x)),  corr_0 = 0
+    u = relu(BN_1(s_{t-1}))
+    u = u + non_local(theta(u), phi(u), g(u), corr_{t-1})
+    s_t = conv_b(relu(BN_3(conv_a(BN_2(u))))) + s_0
+    y = x + conv(relu(BN(s_T))) / 255
+
+Images are [N, H, W, C], float32, range [0, 1] outside; inside the network works in 8-bit grey
+levels, since a fresh network's output of order 1 is then a small residual and training starts
+from the input's quality.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nlrn_jax.convolution import convolution
+from nlrn_jax.non_local import non_local
+
+GREY_LEVELS = 255.0
+
+glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
+batch_norm = functools.partial(
+    nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
+)
+
+
+class Cell(nn.Module):
+    """One state of the recurrence: (features, correlation) -> (features, correlation).
+
+    Attributes:
+      embedding: size l of theta and phi.
+      neighborhood: odd side of the window, or None for the whole input.
+      propagate: hand the correlation on to the next state.
+      dtype: of the convolutions and products; softmax, correlation and statistics are float32.
+      train: use and update batch statistics instead of the running ones.
+    """
+
+    embedding: int
+    neighborhood: int | None
+    propagate: bool
+    dtype: str
+    train: bool
+
+    @nn.compact
+    def __call__(self, carry, norms, first):
+        """Apply one state.
+
+        Args:
+          carry: features [N, H, W, F] and correlation [N, HW, HW] (None without propagation).
+          norms: this state's own batch norm scales and offsets, two arrays [3, F].
+          first: the first state s_0, [N, H, W, F].
+
+        Returns:
+          The new carry, and None: the recurrence collects no outputs.
+        """
+        features, correlation = carry
+        filters = features.shape[-1]
+        embed = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=glorot)
+
+        u = nn.relu(self.normalize("norm_1", features, norms, 0))
+        theta = embed(self.embedding, name="theta")(u)
+        phi = embed(self.embedding, name="phi")(u)
+        g = embed(filters, name="g", kernel_init=nn.initializers.zeros)(u)
+        response, correlation = non_local(theta, phi, g, correlation, self.neighborhood)
+        u = u + response
+        u = conv3x3(filters, self.dtype, "conv_a")(self.normalize("norm_2", u, norms, 1))
+        u = conv3x3(filters, self.dtype, "conv_b")(nn.relu(self.normalize("norm_3", u, norms, 2)))
+        return (u + first, correlation if self.propagate else None), None
+
+    def normalize(self, name, x, norms, index):
+        """Apply a batch norm whose statistics are scanned and whose affine part is an input.
+
+        One Flax collection cannot be both shared (the convolutions) and separate for each state
+        (the norms), so the parent owns all states' scales and offsets and scans over them.
+        """
+        scale, offset = norms
+        normalized = batch_norm(
+            use_running_average=not self.train, use_scale=False, use_bias=False, name=name
+        )(x)
+        return (normalized * scale[index] + offset[index]).astype(self.dtype)
+
+
+class NLRN(nn.Module):
+    """Restore images: [N, H, W, C], range [0, 1] -> the same shape, not clipped.
+
+    Attributes:
+      channels: C, 1 for grey or luma, 3 for colour.
+      filters: F, width of the feature map.
+      embedding: l, size of theta and phi.
+      steps: T, number of states.
+      neighborhood: odd side q of the window that a position sees; None is the whole input.
+      propagate: carry the correlation from state to state.
+      dtype: 'float32' or 'bfloat16', of the convolutions and products.
+
+    `apply(variables, x, train=True, mutable=['batch_stats'])` uses batch statistics and returns
+    the updated running ones as well.
+    """
+
+    channels: int = 1
+    filters: int = 128
+    embedding: int = 64
+    steps: int = 12
+    neighborhood: int | None = None
+    propagate: bool = True
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Restore a batch.
+
+        Raises:
+          ValueError: the input is not [N, H, W, channels].
+        """
+        if x.ndim != 4 or x.shape[-1] != self.channels:
+            raise ValueError(f"NLRN with channels={self.channels} wants [N, H, W, {self.channels}], "
+                             f"got {x.shape}")  # fmt: skip
+        norm = functools.partial(batch_norm, use_running_average=not train)
+        s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
+        s0 = conv3x3(self.filters, self.dtype, "input_conv")(s0)
+        features = self.recur(s0, train)
+        residual = nn.relu(norm(name="output_norm")(features)).astype(self.dtype)
+        residual = conv3x3(self.channels, self.dtype, "output_conv")(residual)
+        return x + residual.astype(jnp.float32) / GREY_LEVELS
+
+    def recur(self, s0: jax.Array, train: bool) -> jax.Array:
+        """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
+        n, h, w, _ = s0.shape
+        correlation = jnp.zeros((n, h * w, h * w), jnp.float32) if self.propagate else None
+        cell = nn.scan(
+            Cell,
+            variable_broadcast="params",
+            variable_axes={"batch_stats": 0},
+            split_rngs={"params": False},
+            in_axes=(0, nn.broadcast),
+            length=self.steps,
+        )(self.embedding, self.neighborhood, self.propagate, self.dtype, train, name="cell")
+        norms = StateNorms(self.steps, self.filters, name="norms")()
+        (features, _), _ = cell((s0, correlation), norms, s0)
+        return features
+
+
+class StateNorms(nn.Module):
+    """Scales and offsets of the three batch norms of every state, two arrays [T, 3, F]."""
+
+    steps: int
+    filters: int
+
+    @nn.compact
+    def __call__(self):
+        """Return scale and offset."""
+        shape = (self.steps, 3, self.filters)
+        return (
+            self.param("scale", nn.initializers.ones, shape),
+            self.param("offset", nn.initializers.zeros, shape),
+        )
+
+
+def conv3x3(features: int, dtype: str, name: str) -> nn.Conv:
+    """Return a zero-padded 3x3 convolution with bias."""
+    return nn.Conv(
+        features, (3, 3), dtype=dtype, kernel_init=glorot, conv_general_dilated=convolution, name=name
+    )
+
+
+def count_parameters(params) -> int:
+    """Count the trainable numbers in a tree."""
+    return sum(p.size for p in jax.tree.leaves(params))

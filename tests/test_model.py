@@ -1,0 +1,326 @@
+"""The network equals its equations, has the published size and starts where training should."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from skimage import data
+
+from nlrn_jax.model import NLRN
+
+TINY = {"filters": 8, "embedding": 4}
+BATCH = (2, 5, 7, 1)
+
+
+def images(shape, seed=0):
+    """Draw a batch in [0, 1], float32."""
+    return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
+
+
+def draw(rng, path, shape):
+    """Draw one array of the network by its name, so that every layer matters.
+
+    Kernels keep the variance of their input, hence logits of a few units and a softmax that is
+    neither flat nor one-hot. The output kernel is larger: the residual is then as large as the
+    image, not a few grey levels that a tolerance on the image would overlook.
+    """
+    *layer, name = path
+    normal = rng.standard_normal(shape)
+    if name == "kernel":
+        receptive = np.prod(shape[:-2])
+        normal = normal * np.sqrt(2 / (receptive * (shape[-2] + shape[-1])))
+        return 30 * normal if layer[-1] == "output_conv" else normal
+    if name == "scale":
+        return rng.uniform(0.5, 1.5, shape)
+    if layer[-1] == "input_norm" and name in ("mean", "var"):
+        return {"mean": 127 + 10 * normal, "var": rng.uniform(50, 90, shape) ** 2}[name]
+    return rng.uniform(0.5, 2, shape) if name == "var" else 0.3 * normal
+
+
+def randomized(model, x, seed=0):
+    """Build variables as `init` would, every array drawn at random, g's too."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), x)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, s: draw(rng, [key.key for key in path], s.shape).astype(np.float32), shapes
+    )
+
+
+def restore(model, variables, x):
+    """Apply the network with its running statistics."""
+    return jax.jit(model.apply)(variables, x)
+
+
+def train(model, variables, x):
+    """Apply the network with the batch's statistics; return also the updated running ones."""
+    apply = functools.partial(model.apply, train=True, mutable=["batch_stats"])
+    return jax.jit(apply)(variables, x)
+
+
+def exact(tree):
+    """Convert a tree to float64."""
+    return jax.tree.map(lambda array: np.asarray(array, np.float64), tree)
+
+
+def close(actual, expected, tolerance=1e-5):
+    """Assert equality to a fraction of the expected range."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    reach = max(np.ptp(expected), abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * reach)
+
+
+def close_trees(actual, expected, tolerance):
+    """Assert `close` for every array of two trees."""
+    jax.tree.map(lambda a, b: close(a, b, tolerance), actual, expected)
+
+
+def count(tree):
+    """Count the numbers in a tree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def psnr(a, b):
+    """Compute PSNR for range [0, 1]."""
+    return -10 * np.log10(np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2))
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """Return a tiny model and the variables it starts from."""
+    model = NLRN(steps=3, **TINY)
+    return model, jax.jit(model.init)(jax.random.key(0), images(BATCH))
+
+
+@pytest.mark.parametrize(
+    "shape, steps, neighborhood, propagate",
+    [
+        (BATCH, 3, None, True),
+        (BATCH, 3, None, False),
+        (BATCH, 3, 3, True),
+        (BATCH, 3, 3, False),
+        ((2, 6, 3, 3), 2, None, True),
+        ((1, 3, 8, 3), 2, 5, False),
+        ((1, 5, 5, 1), 1, None, True),
+        ((1, 1, 9, 1), 2, 3, True),
+        ((1, 1, 1, 1), 2, None, True),
+        ((1, 1, 1, 3), 2, 5, True),
+        (BATCH, 12, None, True),
+    ],
+)
+def test_restores_as_the_equations_do(shape, steps, neighborhood, propagate):
+    x = images(shape)
+    model = NLRN(shape[-1], steps=steps, neighborhood=neighborhood, propagate=propagate, **TINY)
+    variables = randomized(model, x)
+    expected, _ = reference.network(exact(x), exact(variables), steps, neighborhood, propagate)
+    actual = restore(model, variables, x)
+    assert actual.dtype == jnp.float32
+    close(actual, expected)
+    close(actual - x, expected - x)
+
+
+@pytest.mark.parametrize(
+    "shape, steps, neighborhood, propagate",
+    [(BATCH, 3, None, True), ((2, 6, 3, 3), 3, 3, True), ((1, 7, 4, 1), 2, None, False)],
+)
+def test_trains_as_the_equations_do(shape, steps, neighborhood, propagate):
+    x = images(shape)
+    model = NLRN(shape[-1], steps=steps, neighborhood=neighborhood, propagate=propagate, **TINY)
+    variables = randomized(model, x)
+    actual, new = train(model, variables, x)
+    expected, statistics = reference.network(
+        exact(x), exact(variables), steps, neighborhood, propagate, train=True
+    )
+    close(actual, expected)
+    close(actual - x, expected - x)
+    close_trees(new["batch_stats"], statistics, 1e-6)
+
+    # Only a hundredth of the batch's own reaches the running ones: compare that part alone.
+    def part(after):
+        return jax.tree.map(
+            lambda a, b: a - 0.99 * b, exact(after), exact(variables["batch_stats"])
+        )
+
+    close_trees(part(new["batch_stats"]), part(statistics), 1e-3)
+
+
+@pytest.mark.parametrize("neighborhood, propagate", [(None, True), (3, True), (None, False)])
+def test_gradients_equal_differences_of_the_equations(neighborhood, propagate):
+    x = images((2, 4, 5, 1))
+    model = NLRN(steps=3, neighborhood=neighborhood, propagate=propagate, **TINY)
+    variables = randomized(model, x)
+    statistics = variables["batch_stats"]
+
+    def loss(params):
+        y, _ = model.apply({"params": params, "batch_stats": statistics}, x, True, mutable=True)
+        return jnp.sum(y**2)
+
+    gradients = jax.jit(jax.grad(loss))(variables["params"])
+    paths, tree = jax.tree_util.tree_flatten_with_path(gradients)
+    largest = max(abs(gradient).max() for _, gradient in paths)
+    parameters = exact(variables)
+
+    def loss_of_equations():
+        arguments = exact(x), parameters, 3, neighborhood, propagate, True
+        return np.sum(reference.network(*arguments)[0] ** 2)
+
+    rng = np.random.default_rng(0)
+    leaves = tree.flatten_up_to(parameters["params"])
+    for (path, gradient), array in zip(paths, leaves, strict=True):
+        for index in rng.choice(array.size, min(4, array.size), replace=False):
+            value, sides = array.flat[index], []
+            for step in (1e-6, -1e-6):
+                array.flat[index] = value + step
+                sides.append(loss_of_equations())
+            array.flat[index] = value
+            difference = (sides[0] - sides[1]) / 2e-6
+            error = abs(gradient.ravel()[index] - difference)
+            # Biases before a batch norm have no gradient, so the floor is the network's.
+            bound = 1e-4 * abs(gradient).max() + 1e-6 * largest
+            assert error <= bound, (jax.tree_util.keystr(path), int(index), difference)
+
+
+def test_window_over_the_whole_image_changes_nothing():
+    x = images(BATCH)
+    variables = randomized(NLRN(steps=3, **TINY), x)
+    whole = restore(NLRN(steps=3, **TINY), variables, x)
+    confined = restore(NLRN(steps=3, neighborhood=13, **TINY), variables, x)
+    close(confined, whole, 1e-6)
+
+
+def test_propagation_matters_from_the_second_state_on():
+    x = images(BATCH)
+    for steps, differs in ((1, False), (2, True)):
+        variables = randomized(NLRN(steps=steps, **TINY), x)
+        with_it = restore(NLRN(steps=steps, **TINY), variables, x)
+        without = restore(NLRN(steps=steps, propagate=False, **TINY), variables, x)
+        assert (abs(with_it - without).max() > 1e-3) == differs
+
+
+def test_runs_under_jit_and_vmap():
+    x = images((3, 4, 5, 1))
+    model = NLRN(steps=2, **TINY)
+    variables = randomized(model, x)
+    alone = jax.jit(jax.vmap(lambda image: model.apply(variables, image[None])[0]))
+    close(alone(x), model.apply(variables, x))
+
+
+@pytest.mark.parametrize(
+    "steps, trainable, everything", [(12, 340_099, 349_573), (15, 342_403, None)]
+)
+def test_has_the_published_number_of_parameters(steps, trainable, everything):
+    x = images((1, 4, 4, 1))
+    shapes = jax.eval_shape(NLRN(steps=steps).init, jax.random.key(0), x)
+    assert count(shapes["params"]) == trainable
+    norms = [v for k, v in shapes["params"].items() if "norm" in k]
+    assert trainable - count(norms) == 330_625
+    assert everything is None or count(shapes) == everything
+
+
+def test_layout_of_the_variables():
+    x = images((1, 4, 4, 3))
+    shapes = jax.eval_shape(NLRN(channels=3, steps=2, **TINY).init, jax.random.key(0), x)
+    flat = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+    }
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(shapes))
+    assert flat == {
+        "params/input_norm/scale": (3,),
+        "params/input_norm/bias": (3,),
+        "params/input_conv/kernel": (3, 3, 3, 8),
+        "params/input_conv/bias": (8,),
+        "params/cell/theta/kernel": (8, 4),
+        "params/cell/theta/bias": (4,),
+        "params/cell/phi/kernel": (8, 4),
+        "params/cell/phi/bias": (4,),
+        "params/cell/g/kernel": (8, 8),
+        "params/cell/g/bias": (8,),
+        "params/cell/conv_a/kernel": (3, 3, 8, 8),
+        "params/cell/conv_a/bias": (8,),
+        "params/cell/conv_b/kernel": (3, 3, 8, 8),
+        "params/cell/conv_b/bias": (8,),
+        "params/norms/scale": (2, 3, 8),
+        "params/norms/offset": (2, 3, 8),
+        "params/output_norm/scale": (8,),
+        "params/output_norm/bias": (8,),
+        "params/output_conv/kernel": (3, 3, 8, 3),
+        "params/output_conv/bias": (3,),
+        "batch_stats/input_norm/mean": (3,),
+        "batch_stats/input_norm/var": (3,),
+        **{f"batch_stats/cell/norm_{k}/{s}": (2, 8) for k in (1, 2, 3) for s in ("mean", "var")},
+        "batch_stats/output_norm/mean": (8,),
+        "batch_stats/output_norm/var": (8,),
+    }
+
+
+def test_kernels_start_glorot_uniform_and_biases_at_zero():
+    x = images((1, 4, 4, 1))
+    variables = jax.jit(NLRN(filters=32, embedding=16, steps=2).init)(jax.random.key(0), x)
+    for path, array in jax.tree_util.tree_leaves_with_path(variables):
+        *_, layer, name = (key.key for key in path)
+        if name == "kernel" and layer != "g":
+            receptive = np.prod(array.shape[:-2])
+            limit = np.sqrt(6 / (receptive * (array.shape[-2] + array.shape[-1])))
+            assert 0.95 * limit < abs(array).max() <= limit
+            np.testing.assert_allclose(array.std(), limit / np.sqrt(3), rtol=0.1)
+        else:
+            expected = 1.0 if name in ("scale", "var") else 0.0
+            np.testing.assert_array_equal(array, expected, err_msg=f"{layer}/{name}")
+
+
+def test_a_fresh_non_local_module_is_the_identity(fresh):
+    model, variables = fresh
+    x = images(BATCH)
+    cell = variables["params"]["cell"]
+    others = jax.tree.map(lambda a: a + 1.0, {"theta": cell["theta"], "phi": cell["phi"]})
+
+    def output(cell):
+        return model.apply(variables | {"params": variables["params"] | {"cell": cell}}, x)
+
+    np.testing.assert_array_equal(output(cell | others), output(cell))
+    awake = cell | {"g": cell["g"] | {"kernel": np.eye(8, dtype=np.float32)}}
+    assert abs(output(awake | others) - output(awake)).max() > 1e-3
+
+
+def test_training_starts_at_the_noisy_image():
+    rng = np.random.default_rng(0)
+    camera = data.camera() / 255
+    clean = np.stack([camera[r : r + 32, c : c + 32] for r, c in ((80, 200), (230, 60))])
+    clean = clean[..., None].astype(np.float32)
+    noisy = clean + rng.normal(0, 25 / 255, clean.shape).astype(np.float32)
+    model = NLRN(filters=16, embedding=8)
+    variables = jax.jit(model.init)(jax.random.key(0), noisy)
+    restored, _ = train(model, variables, noisy)
+    assert np.abs(restored - noisy).max() > 0
+    assert psnr(restored, clean) >= 19.5
+    assert abs(psnr(restored, clean) - psnr(noisy, clean)) < 0.2
+
+
+def test_bfloat16_stays_near_float32():
+    x = images(BATCH)
+    single, half = NLRN(steps=3, **TINY), NLRN(steps=3, dtype="bfloat16", **TINY)
+    variables = randomized(single, x)
+    trained, new = train(half, variables, x)
+    pairs = [
+        (restore(half, variables, x), restore(single, variables, x)),
+        (trained, train(single, variables, x)[0]),
+    ]
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((pairs, new)))
+    for actual, expected in pairs:
+        assert abs(actual - expected).max() > 1e-5  # bfloat16 was really used
+        close(actual - x, expected - x, 0.05)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 1), (2, 5, 7, 3), (2, 5, 7)])
+def test_an_input_of_another_shape_is_refused(fresh, shape):
+    model, variables = fresh
+    with pytest.raises(ValueError, match="channels=1"):
+        model.apply(variables, images(shape))
+
+
+def test_an_even_neighborhood_is_refused():
+    with pytest.raises(ValueError, match="neighborhood"):
+        NLRN(steps=1, neighborhood=4, **TINY).init(jax.random.key(0), images(BATCH))
