@@ -53,7 +53,7 @@ convolve.defvjp(_forward, _backward)
 
 def kernel_gradient_by_products(x: jax.Array, gradient: jax.Array) -> jax.Array:
     """Sum x[p + tap] outer gradient[p] over all positions p: [3, 3, Cin, Cout]."""
-    n, h, w, _ = x.shape
+    _, h, w, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = [
         jnp.einsum("nhwi,nhwo->io", padded[:, dy : dy + h, dx : dx + w], gradient)

@@ -86,7 +86,7 @@ def _resize_rows(image, scale: float):
 
 
 def _length(length: int, scale: float) -> int:
-    return math.ceil(round(length * scale, 6))  # 1/3 may leave 33.000000000004
+    return max(1, math.ceil(round(length * scale, 6)))  # 1/3 may leave 33.000000000004
 
 
 @lru_cache(maxsize=256)

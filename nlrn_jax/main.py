@@ -1,7 +1,7 @@
 """Command line: python -m nlrn_jax.main --config=configs/sr_x3.py:quick --workdir=runs/x."""
 
+import shlex
 import sys
-import traceback
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -46,8 +46,7 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
         f"pictures     {workdir}/evaluation\n"
         f"curves       tensorboard --logdir {workdir}\n"
         f"score it     {_command('evaluate')} --config.data.eval=folder:PATH\n"
-        f"train longer {_command('train')} --config.data.train=folder:PATH "
-        f"--config.train.steps={4 * config.train.steps} with another --workdir",
+        "own data     --config.data.train=folder:PATH, with another --workdir",
         flush=True,
     )
 
@@ -83,21 +82,31 @@ def _patch_side(config: ConfigDict) -> int:
 def _command(mode: str) -> str:
     """Repeat the command as typed, with another mode."""
     kept = [arg for arg in sys.argv[1:] if not arg.startswith("--mode")]
-    return " ".join(["python -m nlrn_jax.main", *kept, f"--mode={mode}"])
+    return shlex.join(["python", "-m", "nlrn_jax.main", *kept, f"--mode={mode}"])
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Parse flags; what is wrong with them is one line."""
+    """Parse flags; what is wrong with them is one line and status 2."""
     try:
+        _require_config_file(argv)
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
         for flag, example in ((CONFIG, "configs/sr_x3.py:quick"), (WORKDIR, "runs/NAME")):
             if flag.value is None:
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
-    except Exception as error:  # flags import the config file, and anything may be wrong there
-        _fail(f"{str(error).strip() or type(error).__name__}", 2)
+    except (AttributeError, KeyError) as error:  # how ml_collections says so
+        _fail(f"the configuration has no such field: {error.args[0]}", 2)
+    except flags.Error as error:  # of an error inside a config file, only the last line helps
+        _fail(str(error).strip().splitlines()[-1], 2)
     return rest
+
+
+def _require_config_file(argv: list[str]) -> None:
+    # ml_collections would report a missing file only at the flag's first use, in three lines.
+    for name in (arg.removeprefix("--config=") for arg in argv if arg.startswith("--config=")):
+        if not Path(name.split(":")[0]).is_file():
+            raise flags.Error(f"--config={name}: no such file; configs/ has the recipes")
 
 
 def run() -> None:

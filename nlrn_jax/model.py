@@ -118,8 +118,8 @@ class NLRN(nn.Module):
           ValueError: the input is not [N, H, W, channels].
         """
         if x.ndim != 4 or x.shape[-1] != self.channels:
-            raise ValueError(f"NLRN with channels={self.channels} wants [N, H, W, {self.channels}], "
-                             f"got {x.shape}")  # fmt: skip
+            wanted = f"[N, H, W, {self.channels}]"
+            raise ValueError(f"channels={self.channels} wants {wanted}, not {x.shape}")
         norm = functools.partial(batch_norm, use_running_average=not train)
         s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
         s0 = conv3x3(self.filters, self.dtype, "input_conv")(s0)
@@ -164,7 +164,12 @@ class StateNorms(nn.Module):
 def conv3x3(features: int, dtype: str, name: str) -> nn.Conv:
     """Return a zero-padded 3x3 convolution with bias."""
     return nn.Conv(
-        features, (3, 3), dtype=dtype, kernel_init=glorot, conv_general_dilated=convolution, name=name
+        features,
+        (3, 3),
+        dtype=dtype,
+        kernel_init=glorot,
+        conv_general_dilated=convolution,
+        name=name,
     )
 
 

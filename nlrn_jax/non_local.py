@@ -1,7 +1,9 @@
 """The non-local operation: every position looks at the positions of its neighborhood.
 
-    correlation_ij = correlation'_ij + theta_i . phi_j          (no 1 / sqrt(l): Liu et al. 2018, section 3)
-    response_i     = sum_j softmax_j(correlation_ij) g_j        j in the q x q window around i
+    correlation_ij = correlation'_ij + theta_i . phi_j      correlation' of the state before
+    response_i     = sum_j softmax_j(correlation_ij) g_j    j in the q x q window around i
+
+(Liu et al. 2018, section 3; without 1 / sqrt(l), as in the authors' programs.)
 
 Pure functions. Correlation and softmax are float32 whatever the inputs are.
 """

@@ -93,8 +93,8 @@ def require_size(images: list[Image], side: int, field: str) -> None:
         name, pixels = small[0]
         raise SourceError(
             f"{name}: {pixels.shape[1]} x {pixels.shape[0]} pixels are less than the "
-            f"{side} x {side} that {field}={side} needs ({len(small)} of {len(images)} images "
-            "are too small): lower it or leave these images out"
+            f"{side} x {side} that {field} needs ({len(small)} of {len(images)} images are too "
+            "small): lower it, or leave these images out"
         )
 
 
@@ -113,7 +113,9 @@ def _read_part(part: str) -> list[Image]:
 
 def _read_samples() -> list[Image]:
     paths = [
-        importlib.resources.files(package) / name for package in SAMPLES for name in SAMPLES[package]
+        importlib.resources.files(package) / name
+        for package in SAMPLES
+        for name in SAMPLES[package]
     ]
     return _read_files(sorted(map(Path, paths), key=lambda path: path.name))
 

@@ -14,7 +14,7 @@ from nlrn_jax.config import build_model
 from nlrn_jax.data import batches, measure_speed, network_channels
 from nlrn_jax.evaluate import validate
 from nlrn_jax.log import Log
-from nlrn_jax.model import count_parameters
+from nlrn_jax.model import NLRN, count_parameters
 from nlrn_jax.optim import learning_rate
 from nlrn_jax.sources import Image
 from nlrn_jax.state import TrainState, create_state, evaluated_variables, no_sums, train_step
@@ -66,9 +66,8 @@ def _loop(
     log: Log,
 ) -> TrainState:
     model, first, last = build_model(config), int(state.step) + 1, config.train.steps
-    advance = jax.jit(functools.partial(train_step, model, config.train), donate_argnums=0)
+    advance = _compile(model, config, state, log)
     meter = _Meter(config.train.batch)
-    log.say("compiling the step ...")
     previous = None
     for step in range(first, last + 1):
         batch = meter.draw(iterator)
@@ -93,6 +92,18 @@ def _loop(
             meter.restart()
     log.progress(last, float(loss))
     return state
+
+
+def _compile(model: NLRN, config: ConfigDict, state: TrainState, log: Log) -> jax.stages.Compiled:
+    side = config.data.patch
+    shape = (config.train.batch, side, side, config.model.channels)
+    patch = jax.ShapeDtypeStruct(shape, np.float32)
+    step = jax.jit(functools.partial(train_step, model, config.train), donate_argnums=0)
+    log.say("compiling the step ...")
+    begin = time.perf_counter()
+    compiled = step.lower(state, {"input": patch, "target": patch}).compile()
+    log.say(f"compiled in {time.perf_counter() - begin:.1f} s")
+    return compiled
 
 
 class _Meter:
@@ -155,8 +166,12 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
     kept = checkpoints.newest
     raise NotFiniteError(
         f"the loss or its gradient is not finite at step {step}; "
-        + (f"the checkpoint of step {kept} is the last good one. " if kept else "nothing is saved. ")
-        + "Lower train.learning_rate, or look for broken images in data.train"
+        + (
+            f"the checkpoint of step {kept} is the last good one. "
+            if kept
+            else "nothing is saved. "
+        )
+        + "Lower train.learning_rate, or name another --workdir and another seed"
     )
 
 

@@ -72,6 +72,8 @@ def test_resizing_follows_the_definition(shape, scale, dense, monkeypatch):
 
 def test_sides_are_rounded_up_but_not_by_floating_point_dust():
     assert bicubic_resize(np.zeros((10, 99)), 1 / 3).shape == (4, 33)
+    assert bicubic_resize(np.ones((10, 99)), 1e-3).tolist() == [[pytest.approx(1)]]
+    assert degrade._length(10, 1e-8) == 1
     for multiple in range(1, 400):
         for scale in (3, 7, 49):
             assert degrade._length(multiple * scale, 1 / scale) == multiple
