@@ -28,7 +28,7 @@ def check(config: ConfigDict) -> None:
     model, degrade, data, train = config.model, config.degrade, config.data, config.train
     rules = [
         ("task", config.task in ("denoise", "sr"), "'denoise' or 'sr'"),
-        ("seed", config.seed >= 0, "0 or more"),
+        ("seed", 0 <= config.seed < 2**32, "0 to 4294967295"),
         ("model.channels", model.channels in (1, 3), "1 (grey or luma) or 3 (colour)"),
         ("model.filters", model.filters >= 1, "1 or more"),
         ("model.embedding", model.embedding >= 1, "1 or more"),
@@ -42,16 +42,17 @@ def check(config: ConfigDict) -> None:
         ("data.workers", data.workers >= 0, "0 (threads) or the number of processes"),
         ("train.steps", train.steps >= 1, "1 or more"),
         ("train.batch", train.batch >= 1, "1 or more"),
-        ("train.learning_rate", train.learning_rate > 0, "above 0"),
+        ("train.learning_rate", 0 < train.learning_rate < math.inf, "above 0"),
         ("train.schedule", train.schedule in ("halve", "cosine"), "'halve' or 'cosine'"),
-        ("train.halve_at", all(0 < f < 1 for f in train.halve_at), "fractions of the run"),
+        ("train.halve_at", _are_fractions(train.halve_at), "fractions of the run, as (0.5,)"),
         ("train.clip", train.clip >= 0, "0 (off) or a norm"),
         ("train.loss_crop", 0 <= train.loss_crop <= data.patch, "0 (all) to data.patch"),
         ("train.ema", 0 <= train.ema < 1, "0 (off) or a decay below 1"),
         ("log.every", config.log.every >= 1, "1 or more steps"),
         ("checkpoint.every", config.checkpoint.every >= 1, "1 or more steps"),
         ("checkpoint.keep", config.checkpoint.keep >= 1, "1 or more checkpoints"),
-        ("checkpoint.crop", config.checkpoint.crop >= 16, "16 or more pixels"),
+        # shaved and cut to a multiple of any scale, it still holds the 11 pixels of SSIM
+        ("checkpoint.crop", config.checkpoint.crop >= 32, "32 or more pixels"),
         ("evaluate.patch", config.evaluate.patch >= 1, "1 or more pixels"),
         ("evaluate.stride", 1 <= config.evaluate.stride <= config.evaluate.patch,
          "1 to evaluate.patch: a larger one leaves gaps"),
@@ -112,6 +113,10 @@ def _is_range(sigma) -> bool:
 
 def _are_scales(scales) -> bool:
     return bool(scales) and all(isinstance(s, int) and 2 <= s <= 8 for s in scales)
+
+
+def _are_fractions(numbers) -> bool:
+    return all(isinstance(f, int | float) and 0 < f < 1 for f in numbers)
 
 
 def _flatten(tree, prefix="") -> dict:

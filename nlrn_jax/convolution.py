@@ -10,19 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def convolution(
-    x, kernel, strides, padding, lhs_dilation=None, rhs_dilation=None,
-    dimension_numbers=None, feature_group_count=1, precision=None,
-):  # fmt: skip
-    """Convolve as `lax.conv_general_dilated` does for the `nn.Conv` of this network.
-
-    That is [N, H, W, Cin] with [3, 3, Cin, Cout], stride 1, zero-padded to the same size.
-    """
-    del strides, padding, lhs_dilation, rhs_dilation
-    del dimension_numbers, feature_group_count, precision
-    return convolve(x, kernel)
-
-
 @jax.custom_vjp
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve [N, H, W, Cin] with [3, 3, Cin, Cout], zero-padded: [N, H, W, Cout]."""

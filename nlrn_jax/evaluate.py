@@ -73,11 +73,12 @@ def score(output: np.ndarray, original: np.ndarray, task: str, level: float) -> 
 
 def validate(
     model: NLRN, variables: dict, config: ConfigDict, images: list[Image]
-) -> tuple[float, list[np.ndarray]]:
+) -> tuple[dict[str, float], list[np.ndarray]]:
     """Score the central squares of a few images while training.
 
     Returns:
-      The mean PSNR over images and levels, and one comparison picture for each image.
+      The mean figures over images and levels (as in `results.json`), and one comparison picture
+      for each image.
     """
     crops = [Image(name, _centre(pixels, config.checkpoint.crop)) for name, pixels in images]
     rows, pictures = [], []
@@ -89,7 +90,7 @@ def validate(
             row = _row(test, output, config, level)
             rows.append(row)
             pictures.append(comparison(test, output, row))
-    return float(np.mean([row.network["psnr"] for row in rows])), pictures[: len(crops)]
+    return _means(rows), pictures[: len(crops)]
 
 
 def evaluate(
@@ -142,7 +143,7 @@ def comparison(test: Example, output: np.ndarray, row: Row) -> np.ndarray:
 def _score_set(model, variables, config, images, level, place) -> list[Row]:
     rows, names = [], set()
     with Progress(transient=True) as progress:
-        for image in images:
+        for number, image in enumerate(images, 1):
             test = example(image, config, level)
             bar = progress.add_task(Path(image.name).name, total=_patches(test, config))
             output = _restore(
@@ -151,6 +152,8 @@ def _score_set(model, variables, config, images, level, place) -> list[Row]:
             )  # fmt: skip
             progress.remove_task(bar)
             rows.append(_row(test, output, config, level))
+            if not progress.console.is_terminal:  # there is no bar to look at
+                print(f"scored {number}/{len(images)}: {image.name}", flush=True)
             name = _unique(_file_name(Path(image.name).stem), names)
             im.write(place / f"{name}.png", comparison(test, output, rows[-1]))
     return rows

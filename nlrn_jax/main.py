@@ -12,7 +12,7 @@ from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load
 from nlrn_jax.config import ConfigError
 from nlrn_jax.evaluate import evaluate, read_benchmarks
 from nlrn_jax.image import ImageError
-from nlrn_jax.sources import SourceError, hold_out, read_images, require_size
+from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
@@ -34,7 +34,7 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
     """Train, score the result, and say where everything is."""
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, _patch_side(config), "data.patch")
-    benchmarks = read_benchmarks(config, held_out)
+    benchmarks = _benchmarks(config, held_out)
     if config.data.train == "samples" and config.train.steps > 10_000:
         print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
               " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
@@ -59,8 +59,16 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     held_out = []
     if not config.data.eval:
         _, held_out = hold_out(read_images(config.data.train), config.data.holdout)
-    _score(config, workdir, read_benchmarks(config, held_out))
+    _score(config, workdir, _benchmarks(config, held_out))
     print(f"pictures and figures are in {workdir}/evaluation", flush=True)
+
+
+def _benchmarks(config: ConfigDict, held_out: list[Image]) -> dict[str, list[Image]]:
+    """Read what is going to be scored, and refuse now what could not be scored then."""
+    benchmarks = read_benchmarks(config, held_out)
+    for images in (held_out, *benchmarks.values()):
+        require_size(images, _scored_side(config), "scoring")
+    return benchmarks
 
 
 def _score(config, workdir, benchmarks) -> None:
@@ -79,6 +87,16 @@ def _patch_side(config: ConfigDict) -> int:
     return max(-(-patch // scale) * scale for scale in config.degrade.scales)
 
 
+def _scored_side(config: ConfigDict) -> int:
+    """Return the side an image needs: the 11 pixels of SSIM, for super-resolution after a shave.
+
+    In whole low-resolution pixels; `metrics.py` has the protocols.
+    """
+    if config.task == "denoise":
+        return 11
+    return max((-(-11 // scale) + 2) * scale for scale in config.degrade.scales)
+
+
 def _command(mode: str) -> str:
     """Repeat the command as typed, with another mode."""
     kept = [arg for arg in sys.argv[1:] if not arg.startswith("--mode")]
@@ -93,10 +111,12 @@ def parse(argv: list[str]) -> list[str]:
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
         for flag, example in ((CONFIG, "configs/sr_x3.py:quick"), (WORKDIR, "runs/NAME")):
-            if flag.value is None:
+            if flag.value in (None, ""):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so
-        _fail(f"the configuration has no such field: {error.args[0]}", 2)
+        reason = error.args[0]
+        reason = reason.args[0] if isinstance(reason, KeyError) else reason
+        _fail(f"the configuration has no such field: {reason}", 2)
     except flags.Error as error:  # of an error inside a config file, only the last line helps
         _fail(str(error).strip().splitlines()[-1], 2)
     return rest

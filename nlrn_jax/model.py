@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nlrn_jax.convolution import convolution
+from nlrn_jax.convolution import convolve
 from nlrn_jax.non_local import non_local
 
 GREY_LEVELS = 255.0
@@ -28,6 +28,21 @@ glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the aut
 batch_norm = functools.partial(
     nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
 )
+
+
+class Conv3x3(nn.Module):
+    """Zero-padded 3x3 convolution with bias, whose gradient is fast on CPU inside a scan too."""
+
+    features: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolve: [N, H, W, Cin] -> [N, H, W, features]."""
+        kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
+        return convolve(x, kernel) + bias
 
 
 class Cell(nn.Module):
@@ -69,8 +84,10 @@ class Cell(nn.Module):
         g = embed(filters, name="g", kernel_init=nn.initializers.zeros)(u)
         response, correlation = non_local(theta, phi, g, correlation, self.neighborhood)
         u = u + response
-        u = conv3x3(filters, self.dtype, "conv_a")(self.normalize("norm_2", u, norms, 1))
-        u = conv3x3(filters, self.dtype, "conv_b")(nn.relu(self.normalize("norm_3", u, norms, 2)))
+        u = Conv3x3(filters, self.dtype, name="conv_a")(self.normalize("norm_2", u, norms, 1))
+        u = Conv3x3(filters, self.dtype, name="conv_b")(
+            nn.relu(self.normalize("norm_3", u, norms, 2))
+        )
         return (u + first, correlation if self.propagate else None), None
 
     def normalize(self, name, x, norms, index):
@@ -122,10 +139,10 @@ class NLRN(nn.Module):
             raise ValueError(f"channels={self.channels} wants {wanted}, not {x.shape}")
         norm = functools.partial(batch_norm, use_running_average=not train)
         s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
-        s0 = conv3x3(self.filters, self.dtype, "input_conv")(s0)
+        s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0)
         features = self.recur(s0, train)
         residual = nn.relu(norm(name="output_norm")(features)).astype(self.dtype)
-        residual = conv3x3(self.channels, self.dtype, "output_conv")(residual)
+        residual = Conv3x3(self.channels, self.dtype, name="output_conv")(residual)
         return x + residual.astype(jnp.float32) / GREY_LEVELS
 
     def recur(self, s0: jax.Array, train: bool) -> jax.Array:
@@ -159,18 +176,6 @@ class StateNorms(nn.Module):
             self.param("scale", nn.initializers.ones, shape),
             self.param("offset", nn.initializers.zeros, shape),
         )
-
-
-def conv3x3(features: int, dtype: str, name: str) -> nn.Conv:
-    """Return a zero-padded 3x3 convolution with bias."""
-    return nn.Conv(
-        features,
-        (3, 3),
-        dtype=dtype,
-        kernel_init=glorot,
-        conv_general_dilated=convolution,
-        name=name,
-    )
 
 
 def count_parameters(params) -> int:

@@ -82,19 +82,19 @@ def hold_out(images: list[Image], count: int) -> tuple[list[Image], list[Image]]
     )
 
 
-def require_size(images: list[Image], side: int, field: str) -> None:
+def require_size(images: list[Image], side: int, need: str) -> None:
     """Refuse images that a square of `side` does not fit into.
 
     Raises:
-      SourceError: naming the first such image, their number, and the field to change.
+      SourceError: naming the first such image, their number, and `need`, what the side is for.
     """
     small = [image for image in images if min(image.pixels.shape[:2]) < side]
     if small:
         name, pixels = small[0]
         raise SourceError(
             f"{name}: {pixels.shape[1]} x {pixels.shape[0]} pixels are less than the "
-            f"{side} x {side} that {field} needs ({len(small)} of {len(images)} images are too "
-            "small): lower it, or leave these images out"
+            f"{side} x {side} that {need} needs ({len(small)} of {len(images)} images are too "
+            "small): use larger ones, or leave them out"
         )
 
 
@@ -133,8 +133,9 @@ def _read_tfds(name: str) -> list[Image]:
     try:
         records = tfds.data_source(name, split=split or "train", download=False)
     except Exception as error:  # tfds raises many kinds, from its registry to its file readers
+        reason = str(error).strip().partition("\n")[0]
         raise SourceError(
-            f"tfds:{name}: {str(error).strip().splitlines()[0]} (prepare it once with: "
+            f"tfds:{name}: {reason} (prepare it once with: "
             f"tfds build {name} --file_format=array_record)"
         ) from error
     images = [
@@ -149,6 +150,11 @@ def _tfds_pixels(name: str, record: dict) -> np.ndarray:
     """Take the high-resolution image of a record: the feature `hr` (div2k) or `image`."""
     for feature in ("hr", "image"):
         if feature in record:
-            pixels = record[feature]
+            pixels = np.asarray(record[feature])
+            if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] not in (1, 3):
+                raise SourceError(
+                    f"tfds:{name}: feature {feature!r} is {pixels.dtype} {list(pixels.shape)}, "
+                    "not a grey or RGB picture of 8 bits"
+                )
             return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     raise SourceError(f"tfds:{name}: no feature 'hr' or 'image' among {sorted(record)}")

@@ -178,10 +178,11 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
 def _validate(model, state, config, held_out, step, log) -> float | None:
     if not held_out:
         return None
-    psnr, pictures = validate(model, evaluated_variables(state), config, held_out)
+    means, pictures = validate(model, evaluated_variables(state), config, held_out)
     for image, picture in zip(held_out, pictures, strict=True):
         log.image(step, f"validation/{Path(image.name).name}", picture)
-    log.say(f"step {step}: validation {psnr:.2f} dB")
+    psnr, baseline = means["network_psnr"], means["baseline_psnr"]
+    log.say(f"step {step}: validation {psnr:.2f} dB, {psnr - baseline:+.2f} over its input")
     return psnr
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
 
 from nlrn_jax.model import NLRN
 
@@ -82,11 +83,6 @@ def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def psnr(a, b):
-    """Compute PSNR for range [0, 1]."""
-    return -10 * np.log10(np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2))
-
-
 @pytest.fixture(scope="module")
 def fresh():
     """Return a tiny model and the variables it starts from."""
@@ -100,7 +96,6 @@ def fresh():
         (BATCH, 3, None, True),
         (BATCH, 3, None, False),
         (BATCH, 3, 3, True),
-        (BATCH, 3, 3, False),
         ((2, 6, 3, 3), 2, None, True),
         ((1, 3, 8, 3), 2, 5, False),
         ((1, 5, 5, 1), 1, None, True),
@@ -190,15 +185,6 @@ def test_window_over_the_whole_image_changes_nothing():
     close(confined, whole, 1e-6)
 
 
-def test_propagation_matters_from_the_second_state_on():
-    x = images(BATCH)
-    for steps, differs in ((1, False), (2, True)):
-        variables = randomized(NLRN(steps=steps, **TINY), x)
-        with_it = restore(NLRN(steps=steps, **TINY), variables, x)
-        without = restore(NLRN(steps=steps, propagate=False, **TINY), variables, x)
-        assert (abs(with_it - without).max() > 1e-3) == differs
-
-
 def test_runs_under_jit_and_vmap():
     x = images((3, 4, 5, 1))
     model = NLRN(steps=2, **TINY)
@@ -217,43 +203,6 @@ def test_has_the_published_number_of_parameters(steps, trainable, everything):
     norms = [v for k, v in shapes["params"].items() if "norm" in k]
     assert trainable - count(norms) == 330_625
     assert everything is None or count(shapes) == everything
-
-
-def test_layout_of_the_variables():
-    x = images((1, 4, 4, 3))
-    shapes = jax.eval_shape(NLRN(channels=3, steps=2, **TINY).init, jax.random.key(0), x)
-    flat = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
-    }
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(shapes))
-    assert flat == {
-        "params/input_norm/scale": (3,),
-        "params/input_norm/bias": (3,),
-        "params/input_conv/kernel": (3, 3, 3, 8),
-        "params/input_conv/bias": (8,),
-        "params/cell/theta/kernel": (8, 4),
-        "params/cell/theta/bias": (4,),
-        "params/cell/phi/kernel": (8, 4),
-        "params/cell/phi/bias": (4,),
-        "params/cell/g/kernel": (8, 8),
-        "params/cell/g/bias": (8,),
-        "params/cell/conv_a/kernel": (3, 3, 8, 8),
-        "params/cell/conv_a/bias": (8,),
-        "params/cell/conv_b/kernel": (3, 3, 8, 8),
-        "params/cell/conv_b/bias": (8,),
-        "params/norms/scale": (2, 3, 8),
-        "params/norms/offset": (2, 3, 8),
-        "params/output_norm/scale": (8,),
-        "params/output_norm/bias": (8,),
-        "params/output_conv/kernel": (3, 3, 8, 3),
-        "params/output_conv/bias": (3,),
-        "batch_stats/input_norm/mean": (3,),
-        "batch_stats/input_norm/var": (3,),
-        **{f"batch_stats/cell/norm_{k}/{s}": (2, 8) for k in (1, 2, 3) for s in ("mean", "var")},
-        "batch_stats/output_norm/mean": (8,),
-        "batch_stats/output_norm/var": (8,),
-    }
 
 
 def test_kernels_start_glorot_uniform_and_biases_at_zero():
@@ -295,8 +244,12 @@ def test_training_starts_at_the_noisy_image():
     variables = jax.jit(model.init)(jax.random.key(0), noisy)
     restored, _ = train(model, variables, noisy)
     assert np.abs(restored - noisy).max() > 0
-    assert psnr(restored, clean) >= 19.5
-    assert abs(psnr(restored, clean) - psnr(noisy, clean)) < 0.2
+    before, after = (
+        peak_signal_noise_ratio(clean, np.asarray(image), data_range=1)
+        for image in (noisy, restored)
+    )
+    assert after >= 19.5
+    assert abs(after - before) < 0.2
 
 
 def test_bfloat16_stays_near_float32():

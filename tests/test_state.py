@@ -1,0 +1,115 @@
+"""The state of training and its step."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nlrn_jax.config import build_model
+from nlrn_jax.state import create_state, evaluated_variables, mean_squared_error, train_step
+
+
+def batch_for(config, key=0):
+    shape = (config.train.batch, config.data.patch, config.data.patch, 1)
+    target = np.random.default_rng(key).random(shape, np.float32)
+    noise = np.random.default_rng(key + 1).standard_normal(shape, np.float32)
+    return {"input": target + noise * 25 / 255, "target": target}
+
+
+def stepper(config):
+    return jax.jit(functools.partial(train_step, build_model(config), config.train))
+
+
+def test_weights_depend_on_the_seed_only(tiny_config):
+    first, again = create_state(tiny_config), create_state(tiny_config)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    tiny_config.seed = 1
+    kernels = [
+        s.variables["params"]["input_conv"]["kernel"] for s in (first, create_state(tiny_config))
+    ]
+    assert not np.array_equal(*kernels)
+
+
+@pytest.mark.parametrize("crop", [0, 1, 4, 5, 9])
+def test_the_loss_is_the_mean_square_in_grey_levels_over_the_central_square(crop):
+    output, target = np.random.default_rng(0).random((2, 3, 9, 9, 1))
+    start = (9 - crop) // 2 if crop else 0
+    area = slice(start, start + (crop or 9))
+    expected = np.mean((255 * (output - target))[:, area, area] ** 2)
+    np.testing.assert_allclose(mean_squared_error(output, target, crop), expected, rtol=1e-6)
+
+
+def test_a_step_counts_and_sums_and_moves_every_tensor(tiny_config):
+    state = create_state(tiny_config)
+    after, loss = stepper(tiny_config)(state, batch_for(tiny_config))
+    assert int(after.step) == 1
+    assert float(after.sums["loss"]) == float(loss) > 0
+    assert float(after.sums["steps"]) == 1
+    # With g at zero nothing reaches theta and phi in the first step, as the authors start.
+    unmoved = {
+        "/".join(str(key.key) for key in path[:-1])
+        for path, moved in jax.tree_util.tree_leaves_with_path(
+            jax.tree.map(
+                lambda a, b: not np.array_equal(a, b),
+                state.variables["params"],
+                after.variables["params"],
+            )
+        )
+        if not moved
+    }
+    assert unmoved == {"cell/theta", "cell/phi"}
+
+
+def test_the_loss_falls_on_a_batch_seen_again_and_again(tiny_config):
+    tiny_config.train.learning_rate, tiny_config.train.steps = 1e-2, 1000
+    state, step, batch = create_state(tiny_config), stepper(tiny_config), batch_for(tiny_config)
+    losses = []
+    for _ in range(40):
+        state, loss = step(state, batch)
+        losses.append(float(loss))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_fresh_network_starts_near_its_input(tiny_config):
+    _, loss = stepper(tiny_config)(create_state(tiny_config), batch_for(tiny_config))
+    assert float(loss) < 1.25 * 25**2  # 20.2 dB is 625 grey levels squared
+
+
+def test_the_average_follows_the_weights_by_its_decay(tiny_config):
+    tiny_config.train.ema = 0.9
+    state = create_state(tiny_config)
+    after, _ = stepper(tiny_config)(state, batch_for(tiny_config))
+    expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, state.average, after.variables)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7),
+        after.average,
+        expected,
+    )
+    assert evaluated_variables(after) is after.average
+
+
+def test_without_averaging_the_weights_themselves_are_evaluated(tiny_config):
+    state = create_state(tiny_config)
+    assert state.average is None
+    assert evaluated_variables(state) is state.variables
+
+
+def test_one_bad_pixel_shows_in_the_sums_until_they_are_read(tiny_config):
+    batch, step = batch_for(tiny_config), stepper(tiny_config)
+    batch["input"][0, 0, 0, 0] = np.nan
+    state, _ = step(create_state(tiny_config), batch)
+    state, _ = step(state, batch_for(tiny_config))
+    assert not np.isfinite(state.sums["loss"])
+
+
+def test_the_loss_crop_decides_what_is_learned(tiny_config):
+    """Errors outside the central square change neither loss nor weights."""
+    tiny_config.train.loss_crop = 4
+    step, state, batch = stepper(tiny_config), create_state(tiny_config), batch_for(tiny_config)
+    other = batch | {"target": batch["target"].copy()}
+    other["target"][:, 0] += 0.5
+    a, b = (step(state, one)[0].variables["params"] for one in (batch, other))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    assert jnp.isfinite(step(state, batch)[1])
