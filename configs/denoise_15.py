@@ -4,8 +4,9 @@
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
         --config.data.eval=folder:set12,folder:bsd68
 
-Published, 500,000 steps: Set12 33.16 dB, BSD68 31.88 dB (Liu et al. 2018). Ours: not trained in full
-yet; `@COST@`
+Published, 500,000 steps: Set12 33.16 dB, BSD68 31.88 dB (Liu et al. 2018).
+
+@COST@
 """
 
 from ml_collections import ConfigDict

@@ -1,10 +1,12 @@
 """Enlarge luma x3.
 
     python -m nlrn_jax.main --config=configs/sr_x3.py --workdir=runs/sr_x3 \\
-        --config.data.train=folder:t91,folder:bsds500/train --config.data.eval=folder:set5,folder:set14
+        --config.data.train=folder:t91,folder:bsds500/train \\
+        --config.data.eval=folder:set5,folder:set14
 
-Published: Set5 34.27 dB, Set14 30.16 dB (Liu et al. 2018, one network for all scales). Ours: not trained
-in full yet; `@COST@`
+Published: Set5 34.27 dB, Set14 30.16 dB (Liu et al. 2018, one network for all scales).
+
+@COST@
 """
 
 from ml_collections import ConfigDict

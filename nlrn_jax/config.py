@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.model import NLRN
 
-# What may differ when a run is resumed, since it does not change what a step does.
-FREE = ("train.steps", "data.eval", "data.workers", "log", "checkpoint", "evaluate")
+# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
+# another number of workers could not read the position that the old ones saved.
+FREE = ("train.steps", "data.eval", "log", "checkpoint", "evaluate")
 
 
 class ConfigError(ValueError):

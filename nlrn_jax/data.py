@@ -73,13 +73,14 @@ def batches(images: list[Image], config: ConfigDict) -> grain.DatasetIterator:
       config: the whole configuration; `data`, `degrade`, `task`, `seed` and `train.batch` count.
     """
     patch = Patch(config.task, config.degrade.sigma, config.degrade.scales, config.data.patch)
+    # Without end there is no remainder to drop, but Grain would overflow counting batches of one.
     dataset = (
         grain.MapDataset.source(images)
         .seed(config.seed)
         .shuffle()
         .repeat()
         .random_map(patch)
-        .batch(config.train.batch)
+        .batch(config.train.batch, drop_remainder=True)
     )
     # A batch is small and its making cheap: a deep prefetch would only hold memory.
     dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))

@@ -99,7 +99,7 @@ def _scored_side(config: ConfigDict) -> int:
 
 def _command(mode: str) -> str:
     """Repeat the command as typed, with another mode."""
-    kept = [arg for arg in sys.argv[1:] if not arg.startswith("--mode")]
+    kept = [arg for arg in sys.argv[1:] if not arg.startswith(("--mode", "--config.data.eval"))]
     return shlex.join(["python", "-m", "nlrn_jax.main", *kept, f"--mode={mode}"])
 
 

@@ -104,10 +104,12 @@ def test_what_a_killed_save_left_behind_is_neither_loaded_nor_kept(run, tiny_con
     state, _ = step(state, next(iterator))
     checkpoints.save(state, iterator, tiny_config, psnr=None)
     checkpoints.__exit__()
-    half = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    half = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-1700000000"
     (half / "state").mkdir(parents=True)
     with Checkpoints(tmp_path, keep=2) as again:
         assert again.newest == 1
+        state, _ = step(state, next(iterator))
+        again.save(state, iterator, tiny_config, psnr=None)
     assert not half.exists()
 
 

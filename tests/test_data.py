@@ -44,28 +44,28 @@ def assert_equal(a, b):
 
 
 def views(patch):
-    """Return the eight dihedral views of [P, P, C], the way back for each of them included."""
-    mirrored = patch.transpose(1, 0, 2)
+    """Return the eight dihedral views of [P, P, ...]."""
+    mirrored = np.swapaxes(patch, 0, 1)
     return [np.rot90(p, k) for p in (patch, mirrored) for k in range(4)]
 
 
-def find(patch, images):
-    """Return (image, view, top, left) of a float patch [P, P, C] among uint8 images.
+def index(images, size):
+    """List all there is to cut: the bytes of each patch -> (image, top, left, view)."""
+    return {
+        view.tobytes(): (i, top, left, v)
+        for i, (_, pixels) in enumerate(images)
+        for top in range(pixels.shape[0] - size + 1)
+        for left in range(pixels.shape[1] - size + 1)
+        for v, view in enumerate(views(pixels[top : top + size, left : left + size]))
+    }
 
-    The view is the number of that in `views(patch)` which stands upright in the image.
-    """
-    levels = patch * 255
-    np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
-    size = len(patch)
-    for i, (_, pixels) in enumerate(images):
-        pixels = pixels.reshape(*pixels.shape[:2], -1)
-        windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(0, 1))
-        for v, view in enumerate(views(np.rint(levels).astype(np.uint8))):
-            same = (windows == view.transpose(2, 0, 1)).all(axis=(2, 3, 4))
-            if same.any():
-                (place,) = np.argwhere(same)
-                return i, v, *map(int, place)
-    raise AssertionError("the patch is in no image, however turned")
+
+def find(patches, images):
+    """Return (image, top, left, view) of each float patch in [N, P, P, C]."""
+    levels = np.rint(patches * 255)
+    np.testing.assert_allclose(patches * 255, levels, atol=1e-4)
+    known = index(images, patches.shape[1])
+    return [known[patch.tobytes()] for patch in levels.astype(np.uint8)]
 
 
 def test_batches_depend_on_the_seed_and_their_number_only(config):
@@ -82,6 +82,13 @@ def test_no_batch_is_the_one_before(config):
     drawn = take(batches(pictures((20, 20)), config), 25)
     patches = {patch.tobytes() for patch in drawn["input"]}
     assert len(patches) == 100
+
+
+def test_a_batch_may_be_one_patch(config):
+    images = pictures((12, 9), (8, 15))
+    four = take(batches(images, config), 2)
+    config.train.batch = 1
+    assert_equal(take(batches(images, config), 8), four)
 
 
 def test_a_restored_iterator_goes_on_where_it_was_saved(config):
@@ -151,18 +158,17 @@ def test_patches_are_square_float32_with_a_channel_axis(config, task, channels, 
 def test_every_view_of_every_place_of_every_image_is_cut(config, channels):
     """With next to no noise the input is the target, and the target is in an image, turned."""
     config.degrade.sigma = (1e-4,)
-    shapes = [(7, 8), (9, 7), (7, 7)] if channels == 1 else [(7, 8, 3), (9, 7, 3), (7, 7, 3)]
-    images = pictures(*shapes)
+    shapes = [(7, 8), (9, 7), (7, 7)]
+    images = pictures(*(shape if channels == 1 else (*shape, 3) for shape in shapes))
     drawn = take(batches(images, config), 150)
     np.testing.assert_allclose(drawn["input"], drawn["target"], atol=3e-6)
-    found = Counter(find(patch, images) for patch in drawn["target"])
-    places = [(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 1, 0), (1, 2, 0), (2, 0, 0)]
-    assert set(found) == {(i, v, top, left) for i, top, left in places for v in range(8)}
-    seen = Counter(image for image, *_ in found.elements())
+    found = find(drawn["target"], images)
+    assert set(found) == set(index(images, 7).values())
+    seen = Counter(image for image, *_ in found)
     assert seen == {0: 200, 1: 200, 2: 200}, "every image equally often"
-    exact = Counter(view for _, view, *_ in found.elements())
+    turned = Counter(view for *_, view in found)
     # 600 draws, chance 1/8 each: 75, standard deviation 8.1
-    assert all(abs(count - 75) < 4 * 8.1 for count in exact.values())
+    assert all(abs(turned[view] - 75) < 4 * 8.1 for view in range(8))
 
 
 @pytest.mark.parametrize("sigma", [15.0, 50.0])
@@ -201,33 +207,29 @@ def test_noise_levels_span_their_range_evenly(config):
     assert all(abs(count - 80) < 4 * 8 for count in counts)
 
 
-def scales_of(patch, blurred, images, scales):
-    """Return the scales at which the whole image, degraded, has the patch's input in its place."""
-    i, v, top, left = find(patch, images)
-    pixels, size = images[i].pixels, len(patch)
-    matching = []
-    for scale in scales:
-        height, width = (side // scale * scale for side in pixels.shape[:2])
-        if top + size > height or left + size > width:
-            continue
-        whole = degrade_sr(pixels[:height, :width], scale)[1].reshape(height, width, -1)
-        crop = whole[top : top + size, left : left + size]
-        if np.allclose(views(blurred)[v], crop, atol=1e-6):
-            matching.append(scale)
-    return matching
+def scales_of(drawn, images, scales):
+    """Return for each pair the scales at which it is cut out of the whole image, degraded."""
+    found = find(drawn["target"], images)
+    return [
+        [scale for scale in scales if is_cut_from(images[i].pixels, blurred, *place, scale)]
+        for blurred, (i, *place) in zip(drawn["input"], found, strict=True)
+    ]
+
+
+def is_cut_from(pixels, blurred, top, left, view, scale):
+    height, width = (side // scale * scale for side in pixels.shape[:2])
+    whole = degrade_sr(pixels[:height, :width], scale)[1].reshape(height, width, -1)
+    crop = whole[top : top + len(blurred), left : left + len(blurred)]
+    return crop.shape == blurred.shape and np.allclose(views(crop)[view], blurred, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("scales", [(2,), (3,), (4,), (2, 3, 4)])
 def test_low_resolution_is_that_of_the_whole_image_at_that_place(config, scales, channels):
-    config.task = "sr"
-    config.degrade.scales = scales
-    images = pictures(*((s, (*s, 3))[channels == 3] for s in [(29, 35), (13, 17)]))
-    drawn = take(batches(images, config), 12)
-    found = [
-        scales_of(target, blurred, images, (2, 3, 4))
-        for blurred, target in zip(drawn["input"], drawn["target"], strict=True)
-    ]
+    config.task, config.degrade.scales = "sr", scales
+    shapes = [(29, 35), (13, 17)]
+    images = pictures(*(shape if channels == 1 else (*shape, 3) for shape in shapes))
+    found = scales_of(take(batches(images, config), 8), images, (2, 3, 4))
     assert all(len(scale) == 1 for scale in found)
     assert {scale for (scale,) in found} == set(scales)
 
@@ -235,9 +237,8 @@ def test_low_resolution_is_that_of_the_whole_image_at_that_place(config, scales,
 def test_mixed_scales_have_equal_chances(config):
     config.task, config.degrade.scales = "sr", (2, 3, 4)
     images = pictures((12, 12))
-    drawn = take(batches(images, config), 60)
-    pairs = zip(drawn["input"], drawn["target"], strict=True)
-    counts = Counter(scales_of(target, blurred, images, (2, 3, 4))[0] for blurred, target in pairs)
+    found = scales_of(take(batches(images, config), 60), images, (2, 3, 4))
+    counts = Counter(scale for (scale,) in found)
     # 240 draws, chance 1/3 each: 80, standard deviation 7.3
     assert all(abs(counts[scale] - 80) < 4 * 7.3 for scale in (2, 3, 4))
 

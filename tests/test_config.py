@@ -1,0 +1,243 @@
+"""Configurations: complete, documented, checked field by field, and kept as JSON."""
+
+import importlib
+import math
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from configs import base
+from nlrn_jax.config import (
+    ConfigError,
+    build_model,
+    check,
+    differences,
+    from_json,
+    get,
+    levels,
+    to_json,
+)
+
+FOLDER = Path(base.__file__).parent
+RECIPES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "base")
+
+WRONG = {
+    "task": ["", "Denoise", "deblur"],
+    "seed": [-1, 2**32],
+    "model.channels": [0, 2, 4],
+    "model.filters": [0, -1],
+    "model.embedding": [0],
+    "model.steps": [0],
+    "model.neighborhood": [0, 2, 44, -1],
+    "model.dtype": ["float16", "float64", ""],
+    "degrade.sigma": [
+        (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
+    ],
+    "degrade.scales": [(), (1,), (9,), (3, 0), (2.0,), ("3",)],
+    "data.holdout": [-1],
+    "data.patch": [0, -43],
+    "data.workers": [-1],
+    "train.steps": [0],
+    "train.batch": [0],
+    "train.learning_rate": [0.0, -1e-3, math.inf, math.nan],
+    "train.schedule": ["", "linear"],
+    "train.halve_at": [(0.0,), (1.0,), (0.5, 100_000), (math.nan,), ("a",)],
+    "train.clip": [-2.5, math.nan],
+    "train.loss_crop": [-1, 44],
+    "train.ema": [-0.1, 1.0, math.nan],
+    "log.every": [0],
+    "checkpoint.every": [0],
+    "checkpoint.keep": [0],
+    "checkpoint.crop": [0, 31],
+    "evaluate.patch": [0],
+    "evaluate.stride": [0, 44],
+    "evaluate.batch": [0],
+}  # fmt: skip
+
+# A bool, and the sources of data, which are read before anything long starts.
+NEVER_WRONG = {"model.propagate", "data.train", "data.eval"}
+
+RIGHT = {
+    "task": ["denoise", "sr"],
+    "seed": [0, 2**32 - 1],
+    "model.channels": [1, 3],
+    "model.neighborhood": [None, 1, 45],
+    "model.dtype": ["float32", "bfloat16"],
+    "degrade.sigma": [(25,), (0.5, 55.0), (25.0, 25.0)],
+    "degrade.scales": [(2,), (8,), (4, 2, 3)],
+    "data.holdout": [0],
+    "data.workers": [0, 8],
+    "train.schedule": ["halve", "cosine"],
+    "train.halve_at": [(), (0.5,)],
+    "train.clip": [0.0],
+    "train.loss_crop": [0, 5, 43],
+    "train.ema": [0.0, 0.999],
+    "checkpoint.crop": [32],
+    "evaluate.stride": [1, 43],
+}
+
+# What a resumed run may change.
+FREE = {"train.steps", "data.eval"}
+FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
+
+
+def load(name, variant=""):
+    """Return the configuration of configs/NAME.py."""
+    return importlib.import_module(f"configs.{name}").get_config(variant)
+
+
+def leaves(tree, prefix=""):
+    """Return {'section.field': value} of nested dicts."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        name: value
+        for key, subtree in tree.items()
+        for name, value in leaves(subtree, f"{prefix}.{key}".lstrip(".")).items()
+    }
+
+
+FIELDS = leaves(base.get_config().to_dict())
+
+
+def changed(field, value):
+    """Return the published recipe with another value in one field."""
+    config = base.get_config()
+    *sections, name = field.split(".")
+    section = get(config, sections[0]) if sections else config
+    section[name] = value
+    return config
+
+
+def cases(table):
+    return [(field, value) for field, values in table.items() for value in values]
+
+
+@pytest.mark.parametrize("variant", ["", "quick"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_right_and_survives_json(name, variant):
+    config = load(name, variant)
+    check(config)
+    read = from_json(to_json(config))
+    check(read)
+    assert read.to_dict() == config.to_dict()
+    assert to_json(read) == to_json(config)
+    assert leaves(config.to_dict()).keys() == FIELDS.keys(), "base.py has every field"
+
+
+def test_the_recipes_are_those_of_the_readme():
+    assert RECIPES == [
+        "denoise_15", "denoise_25", "denoise_50", "sr_multi", "sr_x2", "sr_x3", "sr_x4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_unknown_variant_is_named(name):
+    with pytest.raises(ValueError, match="'quik'"):
+        load(name, "quik")
+
+
+def test_every_field_has_its_unit_or_meaning_beside_it():
+    source = (FOLDER / "base.py").read_text()
+    body = source[source.index("def get_config") : source.index("return config")]
+    set_here = re.findall(r"^ +config\.([\w.]+) = (?!ConfigDict)", body, re.MULTILINE)
+    explained = re.findall(r"^ +config\.([\w.]+) = .*  # \S", body, re.MULTILINE)
+    assert set(set_here) == FIELDS.keys(), "one line each"
+    assert sorted(set_here) == sorted(explained)
+
+
+@pytest.mark.parametrize(("field", "value"), cases(WRONG))
+def test_a_wrong_value_is_refused_with_its_field(field, value):
+    with pytest.raises(ConfigError) as error:
+        check(changed(field, value))
+    assert str(error.value).startswith(f"config.{field}={value!r} should be ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("field", "value"), cases(RIGHT))
+def test_a_right_value_is_not_refused(field, value):
+    check(changed(field, value))
+
+
+def test_every_field_that_can_be_wrong_is_checked():
+    assert WRONG.keys() | NEVER_WRONG == FIELDS.keys()
+    assert not WRONG.keys() & NEVER_WRONG
+
+
+def another(value):
+    """Return some other value of the same type."""
+    if value is None or isinstance(value, bool):
+        return 45 if value is None else not value
+    if isinstance(value, tuple):
+        return (*value, 9)
+    return value + ("x" if isinstance(value, str) else 1)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_difference_is_seen_in_every_field_that_makes_another_run(field):
+    old, new = base.get_config(), changed(field, another(FIELDS[field]))
+    free = field in FREE or field.split(".")[0] in FREE_SECTIONS
+    for there, now in ((old, new), (from_json(to_json(old)), new), (new, old)):
+        found = differences(there, now)
+        assert [difference.split(":")[0] for difference in found] == ([] if free else [field])
+    assert not differences(new, from_json(to_json(new)))
+
+
+def test_a_difference_shows_both_values():
+    (difference,) = differences(base.get_config(), changed("train.batch", 8))
+    assert difference == "train.batch: 16 there, 8 now"
+
+
+def test_a_field_that_one_run_lacks_is_a_difference():
+    new = base.get_config()
+    new.train.momentum = 0.9
+    assert differences(base.get_config(), new) == ["train.momentum: None there, 0.9 now"]
+    assert differences(new, base.get_config()) == ["train.momentum: 0.9 there, None now"]
+
+
+def test_a_configuration_from_json_takes_no_new_fields():
+    config = from_json(to_json(base.get_config()))
+    with pytest.raises(AttributeError, match="momentum"):
+        config.train.momentum = 0.9
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipe_is_the_published_one(name):
+    config = load(name)
+    train = config.train
+    assert config.data.patch == 43 and train.batch == 16
+    assert train.learning_rate == 1e-3 and train.schedule == "halve" and train.steps == 500_000
+    halvings = [round(fraction * train.steps) for fraction in train.halve_at]
+    assert halvings == [100_000, 200_000, 300_000, 400_000, 450_000]
+    assert train.clip == 2.5 and train.loss_crop == 0
+    assert config.evaluate.patch == 43 and config.evaluate.stride == 7
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_network_is_the_published_one(name):
+    model = build_model(load(name))
+    patch = jax.ShapeDtypeStruct((1, 43, 43, 1), "float32")
+    variables = jax.eval_shape(model.init, jax.random.key(0), patch)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 340_099
+
+
+def test_each_recipe_has_the_task_and_levels_of_its_name():
+    for name in RECIPES:
+        task, level = name.split("_")
+        expected = (2, 3, 4) if level == "multi" else (int(level.removeprefix("x")),)
+        for variant in ("", "quick"):
+            config = load(name, variant)
+            assert (config.task, levels(config)) == (task, expected)
+
+
+def test_the_model_is_what_its_section_says():
+    config = base.get_config()
+    config.model.update(
+        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False,
+        dtype="bfloat16",
+    )  # fmt: skip
+    model = build_model(config)
+    for field, value in config.model.items():
+        assert getattr(model, field) == value
