@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.data.workers = 0  # loader processes; 0: threads of this one
 
     config.train = ConfigDict()
-    config.train.steps = 500_000
+    config.train.steps = 500_000  # of gradient descent, in all
     config.train.batch = 16  # patches a step
     config.train.learning_rate = 1e-3  # Adam's
     config.train.schedule = "halve"  # at the fractions below; or 'cosine', down to zero

@@ -44,7 +44,7 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
         f"weights      {workdir}/checkpoints\n"
         f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
         f"pictures     {workdir}/evaluation\n"
-        f"curves       tensorboard --logdir {workdir}\n"
+        f"curves       pip install tensorboard; tensorboard --logdir {workdir}\n"
         f"score it     {_command('evaluate')} --config.data.eval=folder:PATH\n"
         "own data     --config.data.train=folder:PATH, with another --workdir",
         flush=True,

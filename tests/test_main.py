@@ -1,0 +1,270 @@
+"""The command line: what a user gets wrong is one line, said before anything long starts."""
+
+import json
+import logging
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image as Pillow
+
+from configs import base, sr_x2
+from nlrn_jax import main, metrics
+from nlrn_jax.checkpoints import claim_workdir
+from nlrn_jax.data import Patch
+from nlrn_jax.sources import Image
+
+# ml_collections loads configuration files the old way.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")
+
+ROOT = Path(__file__).parents[1]
+
+# Should an error go unnoticed, these let the run that follows end within seconds.
+QUICK = (
+    "--config=configs/denoise_25.py:quick",
+    "--workdir={}/run",
+    "--config.data.train=folder:{}/good",
+    "--config.data.holdout=1",
+    "--config.model.filters=4",
+    "--config.model.embedding=2",
+    "--config.model.steps=1",
+    "--config.train.steps=1",
+    "--config.train.batch=1",
+)
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    status: int | None
+    out: str
+    err: str
+    compilations: int
+
+
+def save(path, height, width):
+    """Write a random grey picture."""
+    path.parent.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
+    Pillow.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Make the folders that the cases below name, in tmp_path."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no picture")
+    (tmp_path / "file").write_text("in the way of a folder")
+    for k in range(3):
+        save(tmp_path / "good" / f"{k}.png", 40, 30)
+        save(tmp_path / "small" / f"{k}.png", 40, 23)
+    save(tmp_path / "tiny" / "t.png", 10, 40)
+    save(tmp_path / "truncated" / "half.png", 40, 40)
+    half = tmp_path / "truncated" / "half.png"
+    half.write_bytes(half.read_bytes()[:900])
+    return tmp_path
+
+
+@pytest.fixture
+def compilations():
+    """List the compilations that happen, by name."""
+    seen = []
+
+    def listen(event, *_, **__):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, compilations):
+    """Return a function that runs the program in this process, and leaves no flag behind."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
+    parsed = flags.FLAGS.is_parsed()
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["main", *arguments])
+        capsys.readouterr()
+        compilations.clear()
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
+            main.run()
+        return Outcome(end.value.code, *capsys.readouterr(), len(compilations))
+
+    yield command
+    if not parsed:
+        flags.FLAGS.unparse_flags()
+
+
+def words(folder, extra=()):
+    """Return QUICK and further arguments, of which a later one replaces an earlier of its name."""
+    by_name = {word.partition("=")[0]: word for word in (*QUICK, *extra)}
+    return [word.format(folder) for word in by_name.values()]
+
+
+def assert_one_line(err, culprit):
+    assert re.fullmatch(r"error: [^\n]+\n", err), err
+    assert culprit in err
+    assert "Traceback" not in err and "\\n" not in err
+
+
+# Arguments after QUICK, the exit status, and what the line must name; {} is a temporary folder.
+CASES = {
+    "a config that is no file": (["--config=nowhere.py"], 2, "nowhere.py"),
+    "a config that is a folder": (["--config=configs"], 2, "configs"),
+    "an empty config": (["--config="], 2, "--config="),
+    "an unknown variant": (["--config=configs/sr_x3.py:quik"], 2, "'quik'"),
+    "an empty workdir": (["--workdir="], 2, "--workdir"),
+    "a misspelt field": (["--config.train.stepz=3"], 2, "'stepz'"),
+    "a misspelt section": (["--config.trian.steps=3"], 2, "'trian'"),
+    "no number": (["--config.train.steps=many"], 2, "--config.train.steps=many"),
+    "no whole number": (["--config.train.batch=1.5"], 2, "--config.train.batch=1.5"),
+    "an unknown mode": (["--mode=tarin"], 2, "--mode=tarin"),
+    "an unknown flag": (["--wrokdir=x"], 2, "'wrokdir'"),
+    "a word too many": (["evaluate"], 2, "'evaluate'"),
+    "a wrong value": (["--config.train.batch=0"], 1, "config.train.batch=0"),
+    "a wrong scale": (
+        ["--config=configs/sr_x3.py:quick", "--config.degrade.scales=(9,)"],
+        1, "config.degrade.scales=(9,)",
+    ),
+    "a wrong fraction": (["--config.train.halve_at=('x',)"], 1, "config.train.halve_at=('x',)"),
+    "an unknown source": (["--config.data.train=sample"], 1, "'sample'"),
+    "no source": (["--config.data.train="], 1, "names nothing"),
+    "a missing folder": (["--config.data.train=folder:{}/nowhere"], 1, "{}/nowhere"),
+    "an empty folder": (["--config.data.train=folder:{}/empty"], 1, "{}/empty"),
+    "a folder without a picture": (["--config.data.train=folder:{}/text"], 1, "{}/text"),
+    "a truncated image": (["--config.data.train=folder:{}/truncated"], 1, "{}/truncated/half.png"),
+    "images smaller than the patch": (
+        ["--config.data.train=folder:{}/small"], 1, "/small/0.png: 23 x 40 pixels are less than "
+        "the 24 x 24 that data.patch needs",
+    ),
+    "an image smaller than low-resolution pixels need": (
+        ["--config=configs/sr_x3.py:quick", "--config.data.patch=31"], 1, "33 x 33",
+    ),
+    "too many held out": (["--config.data.holdout=3"], 1, "data.holdout=3"),
+    "a benchmark that is missing": (["--config.data.eval=folder:{}/nowhere"], 1, "{}/nowhere"),
+    "a benchmark that is truncated": (
+        ["--config.data.eval=folder:{}/truncated"], 1, "{}/truncated/half.png",
+    ),
+    "a benchmark too small to score": (["--config.data.eval=folder:{}/tiny"], 1, "{}/tiny/t.png"),
+    "a benchmark that names nothing": (["--config.data.eval=,"], 1, "','"),
+    "a workdir below a file": (["--workdir={}/file/run"], 1, "{}/file/run"),
+    "a workdir that is a file": (["--workdir={}/file"], 1, "{}/file"),
+    "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
+    "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_error_is_one_line_before_anything_is_compiled_or_made(case, command, files):
+    extra, status, culprit = CASES[case]
+    before = sorted(files.rglob("*"))
+    outcome = command(*words(files, extra))
+    assert outcome.status == status
+    assert_one_line(outcome.err, culprit.format(files))
+    assert not outcome.out and not outcome.compilations
+    assert sorted(files.rglob("*")) == before
+
+
+@pytest.mark.parametrize("missing", ["config", "workdir"])
+def test_a_missing_flag_is_asked_for_with_an_example(missing, command, tmp_path):
+    given = {"config": "configs/denoise_25.py:quick", "workdir": f"{tmp_path}/run"}
+    outcome = command(*(f"--{name}={given[name]}" for name in given if name != missing))
+    assert outcome.status == 2
+    assert_one_line(outcome.err, f"--{missing} is missing, as in --{missing}=")
+
+
+def test_a_workdir_of_another_configuration_is_left_as_it_is(command, files):
+    claim_workdir(files / "run", base.quick(sr_x2.get_config()))
+    before = (files / "run" / "config.json").read_bytes()
+    for mode in ("train", "evaluate"):
+        outcome = command(*words(files), f"--mode={mode}")
+        assert outcome.status == 1 and not outcome.compilations
+        assert_one_line(outcome.err, f"{files}/run belongs to a run of another configuration")
+        assert "task: 'sr' there, 'denoise' now" in outcome.err
+        assert [path.name for path in (files / "run").iterdir()] == ["config.json"]
+        assert (files / "run" / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "case", ["a config that is no file", "a misspelt field", "an empty folder"]
+)
+def test_the_program_itself_ends_with_that_line(case, files):
+    extra, status, culprit = CASES[case]
+    program = [sys.executable, "-m", "nlrn_jax.main", *words(files, extra)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status
+    assert_one_line(done.stderr, culprit.format(files))
+    assert not done.stdout and not (files / "run").exists()
+
+
+def test_a_run_says_where_everything_is_and_can_be_scored_again(command, files):
+    arguments = words(files, ["--config.train.halve_at=(0.5,)"])
+    trained = command(*arguments)
+    assert not trained.status and trained.compilations
+    places = re.findall(rf"{files}/run[\w./]*", trained.out)
+    for place in ("checkpoints", "metrics.jsonl", "evaluation", "evaluation/results.json"):
+        assert f"{files}/run/{place}" in places
+    assert all(Path(place).exists() for place in places)
+    (line,) = (line for line in trained.out.splitlines() if line.startswith("score it"))
+    again = [word for word in shlex.split(line) if word.startswith("--")]
+    assert again == [*arguments, "--mode=evaluate", "--config.data.eval=folder:PATH"]
+
+    again[-1] = f"--config.data.eval=folder:{files}/small"
+    scored = command(*again)
+    assert not scored.status
+    results = json.loads((files / "run" / "evaluation" / "results.json").read_text())
+    (table,) = results
+    assert table.startswith(f"folder:{files}/small") and results[table]["images"] == 3
+
+
+@pytest.mark.parametrize("patch", [1, 23, 24, 25])
+@pytest.mark.parametrize("scales", [(2,), (3,), (2, 3, 4), (8,)])
+def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, scales):
+    config = base.quick(base.get_config())
+    config.task, config.degrade.scales, config.data.patch = "sr", scales, patch
+    side = main._patch_side(config)
+    cut = Patch("sr", config.degrade.sigma, scales, patch)
+
+    def draw(side):
+        rng = np.random.default_rng(0)
+        for _ in range(30):  # every scale has its turn
+            cut.random_map(Image("", np.zeros((side, side), np.uint8)), rng)
+
+    draw(side)
+    with pytest.raises(ValueError):
+        draw(side - 1)
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_the_least_image_to_score_is_enough_and_a_smaller_one_is_not(scale):
+    config = base.get_config()
+    config.task, config.degrade.scales = "sr", (scale,)
+    side = main._scored_side(config)
+
+    def score(side):
+        luma = np.zeros((side // scale * scale, side // scale * scale))
+        return metrics.score_sr(luma, luma, scale)
+
+    score(side)
+    with pytest.raises(ValueError):
+        score(side - 1)
+
+
+def test_the_least_image_to_score_after_denoising_holds_the_window_of_ssim():
+    side = main._scored_side(base.get_config())
+    metrics.score_denoise(np.zeros((side, side)), np.zeros((side, side)))
+    with pytest.raises(ValueError):
+        metrics.score_denoise(np.zeros((side - 1, side)), np.zeros((side - 1, side)))
