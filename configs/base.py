@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.model.steps = 12  # T, recurrent states
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
     config.model.propagate = True  # carry the correlation from state to state
+    config.model.carry = "logits"  # or 'embeddings': less memory, more arithmetic, same function
     config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
 
     config.degrade = ConfigDict()
@@ -53,6 +54,7 @@ def get_config() -> ConfigDict:
     config.checkpoint.crop = 128  # side of the held-out images' centre that is validated, pixels
 
     config.evaluate = ConfigDict()
+    config.evaluate.whole = False  # True: each pixel once, windows as large as data.patch
     config.evaluate.patch = 43  # side of the overlapping patches, pixels
     config.evaluate.stride = 7  # between them, pixels; the published way
     config.evaluate.batch = 16  # patches at a time

@@ -13,7 +13,7 @@ from nlrn_jax.model import NLRN
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
 # another number of workers could not read the position that the old ones saved.
-FREE = ("train.steps", "data.eval", "log", "checkpoint", "evaluate")
+FREE = ("model.carry", "train.steps", "data.eval", "log", "checkpoint", "evaluate")
 
 
 class ConfigError(ValueError):
@@ -35,6 +35,7 @@ def check(config: ConfigDict) -> None:
         ("model.embedding", model.embedding >= 1, "1 or more"),
         ("model.steps", model.steps >= 1, "1 or more states"),
         ("model.neighborhood", _is_window(model.neighborhood), "odd, or None for the whole patch"),
+        ("model.carry", model.carry in ("logits", "embeddings"), "'logits' or 'embeddings'"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
         ("degrade.sigma", _is_range(degrade.sigma), "(level,) or (lowest, highest), above 0"),
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),
@@ -72,6 +73,11 @@ def build_model(config: ConfigDict) -> NLRN:
 def levels(config: ConfigDict) -> tuple[float, ...]:
     """Return what is evaluated one after the other: the noise levels, or the scales."""
     return tuple(config.degrade.sigma if config.task == "denoise" else config.degrade.scales)
+
+
+def window(config: ConfigDict) -> int:
+    """Return the window to restore whole pictures with: the network's own, or its patch's side."""
+    return config.model.neighborhood or config.data.patch | 1
 
 
 def get(config: ConfigDict, field: str):

@@ -18,10 +18,11 @@ from rich.progress import Progress
 
 from nlrn_jax import degrade, log, metrics
 from nlrn_jax import image as im
-from nlrn_jax.config import levels
+from nlrn_jax.config import levels, window
 from nlrn_jax.data import network_channels
 from nlrn_jax.model import NLRN
-from nlrn_jax.restore import patch_corners, restore
+from nlrn_jax.patches import patch_corners, restore_patches
+from nlrn_jax.restore import restore
 from nlrn_jax.sources import Image, read_images, split_sources
 
 
@@ -160,8 +161,10 @@ def _score_set(model, variables, config, images, level, place) -> list[Row]:
 
 
 def _restore(model, variables, test, config, stride, advance: Callable | None = None):
+    if config.evaluate.whole:
+        return restore(model, variables, test.input, neighborhood=window(config))
     patch, batch = config.evaluate.patch, config.evaluate.batch
-    return restore(model, variables, test.input, patch, min(stride, patch), batch, advance)
+    return restore_patches(model, variables, test.input, patch, min(stride, patch), batch, advance)
 
 
 def _row(test: Example, output: np.ndarray, config: ConfigDict, level: float) -> Row:

@@ -1,5 +1,7 @@
 """Command line: python -m nlrn_jax.main --config=configs/sr_x3.py:quick --workdir=runs/x."""
 
+import functools
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -8,16 +10,31 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from nlrn_jax import config as configuration
-from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load
+from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
 from nlrn_jax.config import ConfigError
 from nlrn_jax.evaluate import evaluate, read_benchmarks
+from nlrn_jax.files import find_jobs, restore_files
 from nlrn_jax.image import ImageError
+from nlrn_jax.patches import restore_patches
+from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate"], "What to do")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore"], "What to do")
+# Of --mode=restore:
+INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
+OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist")
+SCALE = flags.DEFINE_integer("scale", None, "Which scale, of a network trained for several")
+MEMORY = flags.DEFINE_string("memory", None, "Budget, as 4GiB; default: 4GiB or half of the free")
+EXACT = flags.DEFINE_bool("exact", False, "Let tiles overlap by all of a pixel's reach")
+ENSEMBLE = flags.DEFINE_bool("ensemble", False, "Average over the eight flips and turns")
+PATCHES = flags.DEFINE_integer(
+    "patches", None, "The published way: side of overlapping patches", lower_bound=1
+)
+STRIDE = flags.DEFINE_integer("stride", 7, "Between patches, pixels", lower_bound=1)
 
 # What a user can mend: shown as one line. Anything else is our mistake and keeps its traceback.
 USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError)
@@ -25,9 +42,11 @@ USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteE
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
-    config = CONFIG.value
-    configuration.check(config)
-    {"train": run_training, "evaluate": run_evaluation}[MODE.value](config, Path(WORKDIR.value))
+    workdir = Path(WORKDIR.value)
+    if MODE.value == "restore":
+        return run_restoration(workdir)
+    configuration.check(CONFIG.value)
+    {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
@@ -45,6 +64,7 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
         f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
         f"pictures     {workdir}/evaluation\n"
         f"curves       pip install tensorboard; tensorboard --logdir {workdir}\n"
+        f"use it       python -m nlrn_jax.main --mode=restore --workdir={workdir} --input=PHOTOS\n"
         f"score it     {_command('evaluate')} --config.data.eval=folder:PATH\n"
         "own data     --config.data.train=folder:PATH, with another --workdir",
         flush=True,
@@ -61,6 +81,56 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
         _, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     _score(config, workdir, _benchmarks(config, held_out))
     print(f"pictures and figures are in {workdir}/evaluation", flush=True)
+
+
+def run_restoration(workdir: Path) -> None:
+    """Restore picture files with the newest checkpoint of a workdir."""
+    config = read_config(workdir)
+    scale, memory = _scale(config), _bytes(MEMORY.value)
+    if PATCHES.value and STRIDE.value > PATCHES.value:
+        raise ConfigError(f"--stride={STRIDE.value} leaves gaps between --patches={PATCHES.value}")
+    suffix = f"_x{scale}" if scale > 1 else "_restored"
+    jobs = find_jobs(Path(INPUT.value), OUTPUT.value and Path(OUTPUT.value), suffix)
+    model, variables = load(workdir)
+
+    def restore_pixels(pixels, advance):
+        if PATCHES.value:
+            way = functools.partial(
+                restore_patches, model, variables, patch=PATCHES.value, stride=STRIDE.value
+            )
+            return restore_by(average_views(way) if ENSEMBLE.value else way, model, pixels, scale)
+        return restore(
+            model, variables, pixels, scale=scale, neighborhood=configuration.window(config),
+            memory=memory, exact=EXACT.value, ensemble=ENSEMBLE.value, advance=advance,
+        )  # fmt: skip
+
+    if model.channels == 1:
+        how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
+        print(f"restores of colour pictures {how}", flush=True)
+    failed = restore_files(jobs, restore_pixels, scale, OVERWRITE.value)
+    print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
+    if failed:
+        sys.exit(1)
+
+
+def _scale(config: ConfigDict) -> int:
+    """Return the scale to restore by: 1 for a denoiser, else the only one, or that of --scale."""
+    known = config.degrade.scales if config.task == "sr" else (1,)
+    if SCALE.value is None and len(known) == 1:
+        return known[0]
+    if SCALE.value not in known:
+        raise ConfigError(f"--scale={SCALE.value}: the network was trained for {known}; name one")
+    return SCALE.value
+
+
+def _bytes(text: str | None) -> int | None:
+    """Read an amount of memory, as 4GiB or 500MiB."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([\d.]+)([KMGT])i?B?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ConfigError(f"--memory={text}: write it as 4GiB or 500MiB")
+    return int(float(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2].upper()))))
 
 
 def _benchmarks(config: ConfigDict, held_out: list[Image]) -> dict[str, list[Image]]:
@@ -110,7 +180,10 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        for flag, example in ((CONFIG, "configs/sr_x3.py:quick"), (WORKDIR, "runs/NAME")):
+        source = (
+            (INPUT, "photos") if MODE.value == "restore" else (CONFIG, "configs/sr_x3.py:quick")
+        )
+        for flag, example in (source, (WORKDIR, "runs/NAME")):
             if flag.value in (None, ""):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nlrn_jax.convolution import convolve
-from nlrn_jax.non_local import non_local
+from nlrn_jax.non_local import initial_correlation, non_local, respond, within
 
 GREY_LEVELS = 255.0
 
@@ -37,8 +37,13 @@ class Conv3x3(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Convolve: [N, H, W, Cin] -> [N, H, W, features]."""
+    def __call__(self, x: jax.Array, size: jax.Array | None = None) -> jax.Array:
+        """Convolve: [N, H, W, Cin] -> [N, H, W, features].
+
+        Beyond `size` (rows, columns) the input counts as zero, as it does beyond its border.
+        """
+        if size is not None:
+            x = jnp.where(within(size, x.shape[1:3])[..., None], x, 0)
         kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
@@ -52,6 +57,7 @@ class Cell(nn.Module):
       embedding: size l of theta and phi.
       neighborhood: odd side of the window, or None for the whole input.
       propagate: hand the correlation on to the next state.
+      carry: as 'logits', or as the 'embeddings' of all states so far.
       dtype: of the convolutions and products; softmax, correlation and statistics are float32.
       train: use and update batch statistics instead of the running ones.
     """
@@ -59,22 +65,26 @@ class Cell(nn.Module):
     embedding: int
     neighborhood: int | None
     propagate: bool
+    carry: str
     dtype: str
     train: bool
 
     @nn.compact
-    def __call__(self, carry, norms, first):
+    def __call__(self, carry, own, first, size):
         """Apply one state.
 
         Args:
-          carry: features [N, H, W, F] and correlation [N, HW, HW] (None without propagation).
-          norms: this state's own batch norm scales and offsets, two arrays [3, F].
+          carry: features [N, H, W, F] and correlation: logits, or embeddings (theta and phi
+            [N, H, W, T l], zero for states to come), or None without propagation.
+          own: the index of this state, and its batch norm scales and offsets, two arrays [3, F].
           first: the first state s_0, [N, H, W, F].
+          size: rows and columns that hold the image, or None for all.
 
         Returns:
           The new carry, and None: the recurrence collects no outputs.
         """
         features, correlation = carry
+        index, norms = own
         filters = features.shape[-1]
         embed = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=glorot)
 
@@ -82,13 +92,26 @@ class Cell(nn.Module):
         theta = embed(self.embedding, name="theta")(u)
         phi = embed(self.embedding, name="phi")(u)
         g = embed(filters, name="g", kernel_init=nn.initializers.zeros)(u)
-        response, correlation = non_local(theta, phi, g, correlation, self.neighborhood)
-        u = u + response
-        u = Conv3x3(filters, self.dtype, name="conv_a")(self.normalize("norm_2", u, norms, 1))
-        u = Conv3x3(filters, self.dtype, name="conv_b")(
-            nn.relu(self.normalize("norm_3", u, norms, 2))
+        response, correlation = self.compare(theta, phi, g, correlation, index, size)
+        u = self.normalize("norm_2", u + response, norms, 1)
+        u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
+        u = nn.relu(self.normalize("norm_3", u, norms, 2))
+        u = Conv3x3(filters, self.dtype, name="conv_b")(u, size)
+        return (u + first, correlation), None
+
+    def compare(self, theta, phi, g, correlation, index, size):
+        """Apply the non-local operation with the correlation as it is carried, if it is."""
+        window = self.neighborhood
+        if not self.propagate:
+            return respond(theta, phi, g, window, size), None
+        if self.carry == "logits":
+            return non_local(theta, phi, g, correlation, window, size)
+        start = index * self.embedding
+        thetas, phis = (
+            jax.lax.dynamic_update_slice_in_dim(so_far, new, start, axis=3)
+            for so_far, new in zip(correlation, (theta, phi), strict=True)
         )
-        return (u + first, correlation if self.propagate else None), None
+        return respond(thetas, phis, g, window, size), (thetas, phis)
 
     def normalize(self, name, x, norms, index):
         """Apply a batch norm whose statistics are scanned and whose affine part is an input.
@@ -113,6 +136,8 @@ class NLRN(nn.Module):
       steps: T, number of states.
       neighborhood: odd side q of the window that a position sees; None is the whole input.
       propagate: carry the correlation from state to state.
+      carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
+        pixels and whose products take up to T times the arithmetic. The same function.
       dtype: 'float32' or 'bfloat16', of the convolutions and products.
 
     `apply(variables, x, train=True, mutable=['batch_stats'])` uses batch statistics and returns
@@ -125,41 +150,67 @@ class NLRN(nn.Module):
     steps: int = 12
     neighborhood: int | None = None
     propagate: bool = True
+    carry: str = "logits"
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, train: bool = False, size: jax.Array | None = None
+    ) -> jax.Array:
         """Restore a batch.
 
+        Args:
+          x: [N, H, W, C], float32, range [0, 1].
+          train: use batch statistics, and update the running ones.
+          size: int32 [2], rows and columns that hold the images; what lies beyond is padding and
+            changes nothing, so that one compilation serves many sizes. In evaluation only: it
+            would enter the batch statistics.
+
         Raises:
-          ValueError: the input is not [N, H, W, channels].
+          ValueError: the input is not [N, H, W, channels], the carry is unknown, or there is a
+            size in training.
         """
+        if self.carry not in ("logits", "embeddings"):
+            raise ValueError(f"carry={self.carry!r} should be 'logits' or 'embeddings'")
+        if train and size is not None:
+            raise ValueError("size is for evaluation: padding would enter the batch statistics")
         if x.ndim != 4 or x.shape[-1] != self.channels:
             wanted = f"[N, H, W, {self.channels}]"
             raise ValueError(f"channels={self.channels} wants {wanted}, not {x.shape}")
         norm = functools.partial(batch_norm, use_running_average=not train)
         s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
-        s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0)
-        features = self.recur(s0, train)
+        s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0, size)
+        features = self.recur(s0, train, size)
         residual = nn.relu(norm(name="output_norm")(features)).astype(self.dtype)
-        residual = Conv3x3(self.channels, self.dtype, name="output_conv")(residual)
+        residual = Conv3x3(self.channels, self.dtype, name="output_conv")(residual, size)
         return x + residual.astype(jnp.float32) / GREY_LEVELS
 
-    def recur(self, s0: jax.Array, train: bool) -> jax.Array:
+    def recur(self, s0: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:
         """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
-        n, h, w, _ = s0.shape
-        correlation = jnp.zeros((n, h * w, h * w), jnp.float32) if self.propagate else None
         cell = nn.scan(
             Cell,
             variable_broadcast="params",
             variable_axes={"batch_stats": 0},
             split_rngs={"params": False},
-            in_axes=(0, nn.broadcast),
+            in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,
-        )(self.embedding, self.neighborhood, self.propagate, self.dtype, train, name="cell")
+        )(
+            self.embedding, self.neighborhood, self.propagate, self.carry, self.dtype, train,
+            name="cell",
+        )  # fmt: skip
         norms = StateNorms(self.steps, self.filters, name="norms")()
-        (features, _), _ = cell((s0, correlation), norms, s0)
+        own = jnp.arange(self.steps), norms
+        (features, _), _ = cell((s0, self.start_correlation(s0)), own, s0, size)
         return features
+
+    def start_correlation(self, s0: jax.Array):
+        """Return the correlation before the first state, as it is carried."""
+        if not self.propagate:
+            return None
+        if self.carry == "logits":
+            return initial_correlation(s0.shape, self.neighborhood)
+        empty = jnp.zeros((*s0.shape[:3], self.steps * self.embedding), s0.dtype)
+        return empty, empty
 
 
 class StateNorms(nn.Module):

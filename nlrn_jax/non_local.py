@@ -11,6 +11,8 @@ Pure functions. Correlation and softmax are float32 whatever the inputs are.
 import jax
 import jax.numpy as jnp
 
+from nlrn_jax.windowed import windowed, zero_correlation
+
 
 def non_local(
     theta: jax.Array,
@@ -18,25 +20,62 @@ def non_local(
     g: jax.Array,
     correlation: jax.Array | None = None,
     neighborhood: int | None = None,
+    size: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Weigh `g` by the softmax of the correlation, carried from state to state.
+
+    The carry may also be given as embeddings: since the correlation is a running sum, theta and
+    phi of all states so far, side by side on the last axis, have this state's correlation as their
+    product, and nothing of it needs to be stored.
 
     Args:
       theta, phi: embeddings of the queries and of the keys, [N, H, W, l].
       g: what is averaged, [N, H, W, m].
-      correlation: the running sum of the earlier states, float32 [N, HW, HW]; None in the first.
+      correlation: what an earlier call returned; None in the first state.
       neighborhood: odd side q of the window centred on each position and cut at the image's
         border; None is the whole input.
+      size: int32 [2], rows and columns that hold the image; the rest of H x W is padding that
+        changes nothing. None: all of it.
 
     Returns:
-      response [N, H, W, m] in the dtype of `g`, and the new correlation, float32 [N, HW, HW]
-      (logits before the softmax, unmasked).
+      response [N, H, W, m] in the dtype of `g`, and the new correlation: logits before the
+      softmax, unmasked, float32, [N, HW, HW] for the whole input and [tiles, queries, keys] for
+      windows (see `windowed.py`), about 4 (q + 7)(q + 15) bytes a position.
 
     Raises:
       ValueError: shapes that do not belong together, or a neighborhood that is not odd.
     """
-    _check(theta, phi, g, correlation, neighborhood)
+    _check(theta, phi, g, neighborhood)
+    if neighborhood is None:
+        return _whole(theta, phi, g, correlation, size)
+    if correlation is None:
+        correlation = zero_correlation(theta.shape, neighborhood)
+    return windowed(theta, phi, g, correlation, size, neighborhood)
+
+
+def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
+    """Return the response of `non_local` alone, where nothing is carried: [N, H, W, m]."""
+    _check(theta, phi, g, neighborhood)
+    if neighborhood is None:
+        return _whole(theta, phi, g, None, size)[0]
+    return windowed(theta, phi, g, None, size, neighborhood)[0]
+
+
+def initial_correlation(shape, neighborhood=None) -> jax.Array:
+    """Return the correlation before the first state, zero, for inputs [N, H, W, ...]."""
+    if neighborhood is not None:
+        return zero_correlation(shape, neighborhood)
+    n, h, w = shape[:3]
+    return jnp.zeros((n, h * w, h * w), jnp.float32)
+
+
+def _whole(theta, phi, g, correlation, size):
     n, h, w, _ = theta.shape
+    if correlation is not None and correlation.shape != (n, h * w, h * w):
+        raise ValueError(
+            f"correlation {correlation.shape} does not belong to {n} inputs of {h} x {w} "
+            f"positions: it should be {(n, h * w, h * w)}"
+        )
     # 'highest': on GPU and TPU a float32 product would otherwise be rounded to tf32 or bfloat16,
     # and these logits are large: they are not divided by sqrt(l) and grow with every state.
     logits = jnp.einsum(
@@ -48,31 +87,23 @@ def non_local(
     )
     correlation = logits if correlation is None else correlation + logits
     visible = correlation
-    if neighborhood is not None:
-        visible = jnp.where(window(h, w, neighborhood), correlation, -jnp.inf)
+    if size is not None:
+        visible = jnp.where(within(size, (h, w)).reshape(-1), correlation, -jnp.inf)
     weights = jax.nn.softmax(visible, axis=-1).astype(g.dtype)
     response = jnp.einsum("nij,njm->nim", weights, g.reshape(n, h * w, -1))
     return response.reshape(g.shape), correlation
 
 
-def window(height: int, width: int, neighborhood: int) -> jax.Array:
-    """Mark which of the positions [HW] each position [HW] sees: bool [HW, HW]."""
-    y, x = jnp.divmod(jnp.arange(height * width), width)
-    distance = jnp.maximum(abs(y[:, None] - y), abs(x[:, None] - x))
-    return distance <= neighborhood // 2
+def within(size: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    """Mark the positions [H, W] that hold the image: bool."""
+    return (jnp.arange(shape[0]) < size[0])[:, None] & (jnp.arange(shape[1]) < size[1])
 
 
-def _check(theta, phi, g, correlation, neighborhood) -> None:
+def _check(theta, phi, g, neighborhood) -> None:
     if theta.ndim != 4 or theta.shape != phi.shape or theta.shape[:3] != g.shape[:3]:
         raise ValueError(
             "non_local wants theta and phi [N, H, W, l] and g [N, H, W, m], "
             f"got {theta.shape}, {phi.shape} and {g.shape}"
-        )
-    n, h, w, _ = theta.shape
-    if correlation is not None and correlation.shape != (n, h * w, h * w):
-        raise ValueError(
-            f"correlation {correlation.shape} does not belong to {n} inputs of {h} x {w} "
-            f"positions: it should be {(n, h * w, h * w)}"
         )
     if neighborhood is not None and (neighborhood < 1 or neighborhood % 2 == 0):
         raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")

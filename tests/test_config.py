@@ -31,6 +31,7 @@ WRONG = {
     "model.embedding": [0],
     "model.steps": [0],
     "model.neighborhood": [0, 2, 44, -1],
+    "model.carry": ["", "stack"],
     "model.dtype": ["float16", "float64", ""],
     "degrade.sigma": [
         (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
@@ -56,14 +57,15 @@ WRONG = {
     "evaluate.batch": [0],
 }  # fmt: skip
 
-# A bool, and the sources of data, which are read before anything long starts.
-NEVER_WRONG = {"model.propagate", "data.train", "data.eval"}
+# Two bools, and the sources of data, which are read before anything long starts.
+NEVER_WRONG = {"model.propagate", "evaluate.whole", "data.train", "data.eval"}
 
 RIGHT = {
     "task": ["denoise", "sr"],
     "seed": [0, 2**32 - 1],
     "model.channels": [1, 3],
     "model.neighborhood": [None, 1, 45],
+    "model.carry": ["logits", "embeddings"],
     "model.dtype": ["float32", "bfloat16"],
     "degrade.sigma": [(25,), (0.5, 55.0), (25.0, 25.0)],
     "degrade.scales": [(2,), (8,), (4, 2, 3)],
@@ -79,7 +81,7 @@ RIGHT = {
 }
 
 # What a resumed run may change.
-FREE = {"train.steps", "data.eval"}
+FREE = {"train.steps", "data.eval", "model.carry"}
 FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
 
 

@@ -230,6 +230,61 @@ def test_a_run_says_where_everything_is_and_can_be_scored_again(command, files):
     assert table.startswith(f"folder:{files}/small") and results[table]["images"] == 3
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A workdir with a checkpoint of the smallest denoiser; two pictures, one of them bad."""
+    folder = tmp_path_factory.mktemp("trained")
+    for k in range(3):
+        save(folder / "good" / f"{k}.png", 40, 30)
+    save(folder / "photos" / "a.png", 13, 17)
+    (folder / "photos" / "bad.png").write_text("no picture")
+    program = [sys.executable, "-m", "nlrn_jax.main", *words(folder)]
+    subprocess.run(program, cwd=ROOT, capture_output=True, check=True)
+    return folder
+
+
+def restoring(folder, *extra):
+    return ["--mode=restore", f"--workdir={folder}/run", *(word.format(folder) for word in extra)]
+
+
+@pytest.mark.parametrize("way", [[], ["--patches=9", "--stride=4"], ["--ensemble"], ["--exact"]])
+def test_pictures_are_restored_without_a_config(trained, way, command, tmp_path):
+    outcome = command(*restoring(trained, "--input={}/photos/a.png", f"--output={tmp_path}", *way))
+    assert not outcome.status
+    assert f"{tmp_path}/a.png: restored" in outcome.out
+    assert outcome.out.splitlines()[-1] == "restored 1 of 1 pictures, 0 failed"
+    with Pillow.open(tmp_path / "a.png") as restored:
+        assert restored.size == (17, 13)
+
+
+def test_a_failed_picture_shows_in_the_last_line_and_the_status(trained, command, tmp_path):
+    outcome = command(*restoring(trained, "--input={}/photos", f"--output={tmp_path}/out"))
+    assert outcome.status == 1
+    assert sum("bad.png" in line for line in outcome.out.splitlines()) == 1
+    assert outcome.out.splitlines()[-1] == "restored 1 of 2 pictures, 1 failed"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    "extra, status, culprit",
+    [
+        ([], 2, "--input is missing"),
+        (["--input={}/nowhere.png"], 1, "nowhere.png"),
+        (["--input={}/good", "--workdir={}/none"], 1, "is not the folder of a run"),
+        (["--input={}/good", "--memory=lots"], 1, "--memory=lots"),
+        (["--input={}/good", "--scale=3"], 1, "--scale=3"),
+        (["--input={}/good", "--patches=0"], 2, "patches"),
+        (["--input={}/good", "--patches=4", "--stride=5"], 1, "--stride=5"),
+    ],
+)
+def test_what_cannot_be_restored_is_said_before_anything_is_compiled(
+    trained, extra, status, culprit, command
+):
+    outcome = command(*restoring(trained, *extra))
+    assert outcome.status == status and not outcome.compilations
+    assert_one_line(outcome.err, culprit)
+
+
 @pytest.mark.parametrize("patch", [1, 23, 24, 25])
 @pytest.mark.parametrize("scales", [(2,), (3,), (2, 3, 4), (8,)])
 def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, scales):

@@ -277,3 +277,46 @@ def test_an_input_of_another_shape_is_refused(fresh, shape):
 def test_an_even_neighborhood_is_refused():
     with pytest.raises(ValueError, match="neighborhood"):
         NLRN(steps=1, neighborhood=4, **TINY).init(jax.random.key(0), images(BATCH))
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_carried_embeddings_are_carried_logits(window):
+    x = images(BATCH)
+    logits, stacked = (
+        NLRN(steps=3, neighborhood=window, carry=carry, **TINY)
+        for carry in ("logits", "embeddings")
+    )
+    variables = randomized(logits, x)
+    close(restore(stacked, variables, x), restore(logits, variables, x))
+
+    def gradient(model):
+        tree = jax.grad(lambda v: jnp.sum(train(model, v, x)[0] ** 2))(variables)["params"]
+        # all at once: the gradient of a bias before a batch norm is zero but for rounding
+        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+    close(gradient(stacked), gradient(logits), 1e-4)
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("carry", ["logits", "embeddings"])
+def test_padding_changes_no_pixel_and_one_compilation_serves_many_sizes(window, carry):
+    model = NLRN(steps=3, neighborhood=window, carry=carry, **TINY)
+    variables = randomized(model, images((1, 4, 4, 1)))
+    padded_apply = jax.jit(lambda v, x, size: model.apply(v, x, size=size))
+    for height, width in [(9, 21), (12, 5), (1, 1), (16, 24)]:
+        x = images((1, height, width, 1))
+        padded = np.full((1, 16, 24, 1), 7.0, np.float32)  # not even zero
+        padded[:, :height, :width] = x
+        answer = padded_apply(variables, padded, np.array([height, width], np.int32))
+        close(answer[:, :height, :width], restore(model, variables, x))
+    assert padded_apply._cache_size() == 1
+
+
+def test_a_size_in_training_and_an_unknown_carry_are_refused():
+    x = images(BATCH)
+    model = NLRN(steps=1, **TINY)
+    variables = randomized(model, x)
+    with pytest.raises(ValueError, match="batch statistics"):
+        model.apply(variables, x, train=True, size=jnp.array([3, 3]), mutable=["batch_stats"])
+    with pytest.raises(ValueError, match="carry='stack'"):
+        model.clone(carry="stack").apply(variables, x)

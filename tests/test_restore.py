@@ -1,85 +1,141 @@
-"""Restoring patch by patch."""
+"""Restoring whole pictures: padded, tiled, in colour, in every dtype."""
 
 import jax
 import numpy as np
 import pytest
 
-from nlrn_jax import NLRN, restore
-from nlrn_jax.restore import patch_corners
+from nlrn_jax import NLRN, bicubic_resize, restore
+from nlrn_jax.patches import apply
+from nlrn_jax.restore import restore_plan
+from nlrn_jax.tiles import Plan, cut, reach
+
+WINDOW = 5
 
 
 @pytest.fixture(scope="module")
 def network():
-    model = NLRN(filters=4, embedding=2, steps=2)
-    variables = model.init(jax.random.key(0), np.zeros((1, 5, 5, 1), np.float32))
-    noisy = jax.tree.map(
-        lambda a: a + 0.1 * np.random.default_rng(a.size).standard_normal(a.shape), variables
+    """A network of random weights whose residual is some grey levels large."""
+    model = NLRN(filters=4, embedding=2, steps=2, neighborhood=WINDOW)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda a: np.asarray(a + 0.1 * abs(rng.standard_normal(a.shape)), np.float32),
+        model.init(jax.random.key(0), np.zeros((1, 5, 5, 1), np.float32)),
     )
-    return model, jax.tree.map(lambda a: np.abs(a) if a.ndim == 1 else a, noisy)
+    variables["batch_stats"]["input_norm"] = {"mean": np.full(1, 127.0), "var": np.full(1, 6e3)}
+    return model, variables
 
 
-def patchwise(model, variables, image, patch, stride):
-    """The published way, one patch after another."""
-    total, count = np.zeros(image.shape), np.zeros(image.shape)
-    h, w = image.shape
-
-    def starts(n):
-        return sorted({min(s, max(0, n - patch)) for s in range(0, n, stride)})
-
-    for y in starts(h):
-        for x in starts(w):
-            area = (slice(y, min(h, y + patch)), slice(x, min(w, x + patch)))
-            output = model.apply(variables, image[area][None, ..., None].astype(np.float32))
-            total[area] += np.asarray(output)[0, ..., 0]
-            count[area] += 1
-    return total / count
+def picture(shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
 
 
-@pytest.mark.parametrize("shape", [(23, 17), (9, 30), (9, 9), (5, 14), (3, 4), (1, 1)])
-def test_equals_the_mean_of_the_patches_one_by_one(network, shape):
-    image = np.random.default_rng(0).random(shape, np.float32)
-    restored = restore(*network, image, patch=9, stride=4, batch=3)
-    assert restored.shape == shape
-    assert restored.dtype == np.float32
-    np.testing.assert_allclose(restored, patchwise(*network, image, 9, 4), atol=1e-5)
+def whole(network, image):
+    """Apply the network to a grey picture as it is, without padding or tiles."""
+    model, variables = network
+    return np.asarray(model.apply(variables, image[None, ..., None]))[0, ..., 0]
 
 
-def test_the_batch_size_does_not_matter(network):
-    image = np.random.default_rng(0).random((20, 13), np.float32)
-    one, many = (restore(*network, image, patch=9, stride=4, batch=size) for size in (1, 64))
-    np.testing.assert_allclose(one, many, atol=1e-6)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (23, 17), (40, 33), (64, 31)])
+def test_equals_the_network_on_the_picture_itself(network, shape):
+    image = picture(shape)
+    expected = whole(network, image)
+    assert (
+        shape == (1, 1) or abs(expected - image).max() > 1 / 255
+    )  # or there would be nothing to compare
+    np.testing.assert_allclose(restore(*network, image), expected, atol=1e-5)
 
 
-def test_integers_are_restored_as_their_fractions(network):
-    image = np.random.default_rng(0).integers(0, 256, (12, 11), np.uint8)
-    expected = restore(*network, image / np.float32(255), patch=9, stride=4)
-    np.testing.assert_allclose(restore(*network, image, patch=9, stride=4), expected, atol=1e-6)
+def test_exact_tiles_equal_the_whole(network):
+    """With the full reach as halo, though the memory holds no more than a tile."""
+    image = picture((150, 90))
+    model, variables = network
+    sides = (2 * reach(model) + 16,) * 2
+    work = Plan(model, sides, cut(image.shape, sides, reach(model)))
+    assert len(work.tiles) > 4
     np.testing.assert_allclose(
-        restore(*network, image.astype(np.uint16) * 257, patch=9, stride=4), expected, atol=1e-6
+        restore_plan(work, variables, image), whole(network, image), atol=1e-5
+    )
+    small = 96 * 96 * 3000
+    np.testing.assert_allclose(
+        restore(*network, image, memory=small, exact=True), whole(network, image), atol=1e-5
     )
 
 
-def test_patches_cover_every_pixel_and_stay_inside():
-    for shape in [(23, 17), (45, 45), (44, 100), (7, 7)]:
-        seen = np.zeros(shape, int)
-        for y, x in patch_corners(shape, 7, 7):
-            assert y + 7 <= shape[0]
-            assert x + 7 <= shape[1]
-            seen[y : y + 7, x : x + 7] += 1
-        assert seen.min() == 1
+def test_sizes_of_one_bucket_are_compiled_once(network):
+    apply.clear_cache()
+    for shape in [(20, 31), (32, 9), (1, 1), (32, 32)]:
+        restore(*network, picture(shape))
+    assert apply._cache_size() == 1
 
 
-def test_the_published_grid_of_a_256_picture_has_1024_patches():
-    assert len(patch_corners((256, 256), 45, 7)) == 1024  # reference: the authors' programs
+def test_every_dtype_comes_back_as_it_went(network):
+    image = np.random.default_rng(0).integers(0, 256, (12, 11), np.uint8)
+    expected = whole(network, image / np.float32(255))
+    clipped = np.clip(expected, 0, 1)
+    eight, sixteen = restore(*network, image), restore(*network, image.astype(np.uint16) * 257)
+    assert (eight.dtype, sixteen.dtype) == (np.uint8, np.uint16)
+    np.testing.assert_allclose(eight / 255, clipped, atol=0.51 / 255)
+    np.testing.assert_allclose(sixteen / 65535, clipped, atol=1e-4)
+    np.testing.assert_allclose(restore(*network, image / np.float32(255)), expected, atol=1e-5)
 
 
-def test_progress_counts_every_patch_once(network):
+def test_colour_is_denoised_channel_by_channel(network):
+    image = picture((9, 14, 3))
+    expected = np.stack([whole(network, image[..., c]) for c in range(3)], -1)
+    np.testing.assert_allclose(restore(*network, image), expected, atol=1e-5)
+
+
+def test_enlarging_colour_restores_the_luma_and_keeps_the_chroma(network):
+    low = picture((7, 9, 3))
+    enlarged = bicubic_resize(low, 3)
+    luma = (16 + enlarged @ np.float32([65.481, 128.553, 24.966])) / 255
+    result = restore(*network, low, scale=3)
+    assert result.shape == (21, 27, 3)
+    restored = (16 + result @ np.float32([65.481, 128.553, 24.966])) / 255
+    np.testing.assert_allclose(restored, whole(network, luma.astype(np.float32)), atol=1e-5)
+    for chroma in ([-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]):  # Cb, Cr of BT.601
+        np.testing.assert_allclose(result @ chroma, enlarged @ chroma, atol=1e-3)
+
+
+def test_enlarging_grey_restores_the_bicubic_picture(network):
+    low = picture((6, 8))
+    expected = whole(network, bicubic_resize(low, 2))
+    np.testing.assert_allclose(restore(*network, low, scale=2), expected, atol=1e-5)
+
+
+def test_the_ensemble_is_the_mean_over_flips_and_turns(network):
+    image = picture((10, 13))
+    views = []
+    for flip in (False, True):
+        for turns in range(4):
+            view = np.rot90(image[:, ::-1] if flip else image, turns)
+            back = np.rot90(whole(network, view), -turns)
+            views.append(back[:, ::-1] if flip else back)
+    np.testing.assert_allclose(
+        restore(*network, image, ensemble=True), np.mean(views, 0), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (20, 20, 3)])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_progress_adds_up_to_one(network, shape, ensemble):
     done = []
-    restore(*network, np.zeros((20, 13), np.float32), 9, 4, batch=5, advance=done.append)
-    assert sum(done) == len(patch_corners((20, 13), 9, 4))
+    restore(*network, picture(shape), ensemble=ensemble, advance=done.append)
+    np.testing.assert_allclose(sum(done), 1)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 3), (8,), (0, 4), (1, 8, 8, 1)])
+@pytest.mark.parametrize("shape", [(0, 4), (8,), (8, 8, 2), (8, 8, 4), (1, 8, 8, 1)])
 def test_an_image_that_does_not_suit_is_refused(network, shape):
     with pytest.raises(ValueError, match="does not suit"):
         restore(*network, np.zeros(shape, np.float32))
+
+
+def test_a_network_trained_on_whole_patches_restores_by_a_window(network):
+    model, variables = network
+    image = picture((16, 12))
+    expected = restore(model, variables, image, neighborhood=WINDOW)
+    unbound = model.clone(neighborhood=None)
+    np.testing.assert_allclose(
+        restore(unbound, variables, image, neighborhood=WINDOW), expected, atol=1e-6
+    )
+    assert not np.allclose(restore(unbound, variables, image), expected, atol=1e-6)  # 45
