@@ -89,6 +89,7 @@ def _check_jpeg_end(file: BinaryIO) -> None:
 
 
 def check_size(width: int, height: int) -> None:
+    """Raise ImageError for a header of no pixels or of more than `MAX_PIXELS`."""
     if not 0 < width * height <= MAX_PIXELS:
         raise ImageError(
             f"its header says {width} x {height} pixels, not 1 to {MAX_PIXELS // 10**6} million; "
@@ -153,6 +154,7 @@ def described(
 
 
 def noted(picture: Picture, note: str) -> Picture:
+    """Return the picture with one more note."""
     return picture._replace(notes=(*picture.notes, note))
 
 
