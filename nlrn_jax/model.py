@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nlrn_jax.convolution import convolve
-from nlrn_jax.non_local import initial_correlation, non_local, respond, within
+from nlrn_jax.non_local import initial_correlation, non_local, respond
+from nlrn_jax.whole import within
 
 GREY_LEVELS = 255.0
 

@@ -9,9 +9,8 @@ Pure functions. Correlation and softmax are float32 whatever the inputs are.
 """
 
 import jax
-import jax.numpy as jnp
 
-from nlrn_jax.windowed import windowed, zero_correlation
+from nlrn_jax import whole, windowed
 
 
 def non_local(
@@ -46,57 +45,28 @@ def non_local(
       ValueError: shapes that do not belong together, or a neighborhood that is not odd.
     """
     _check(theta, phi, g, neighborhood)
+    correlation = _started(correlation, theta.shape, neighborhood)
     if neighborhood is None:
-        return _whole(theta, phi, g, correlation, size)
-    if correlation is None:
-        correlation = zero_correlation(theta.shape, neighborhood)
-    return windowed(theta, phi, g, correlation, size, neighborhood)
+        return whole.whole(theta, phi, g, correlation, size)
+    return windowed.windowed(theta, phi, g, correlation, size, neighborhood)
 
 
 def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
-    """Return the response of `non_local` alone, where nothing is carried: [N, H, W, m]."""
+    """Return the response of `non_local` alone, where nothing is carried: [N, H, W, m].
+
+    No logits are kept for the gradient either: it forms them again.
+    """
     _check(theta, phi, g, neighborhood)
     if neighborhood is None:
-        return _whole(theta, phi, g, None, size)[0]
-    return windowed(theta, phi, g, None, size, neighborhood)[0]
+        return whole.whole(theta, phi, g, None, size)[0]
+    return windowed.windowed(theta, phi, g, None, size, neighborhood)[0]
 
 
 def initial_correlation(shape, neighborhood=None) -> jax.Array:
     """Return the correlation before the first state, zero, for inputs [N, H, W, ...]."""
-    if neighborhood is not None:
-        return zero_correlation(shape, neighborhood)
-    n, h, w = shape[:3]
-    return jnp.zeros((n, h * w, h * w), jnp.float32)
-
-
-def _whole(theta, phi, g, correlation, size):
-    n, h, w, _ = theta.shape
-    if correlation is not None and correlation.shape != (n, h * w, h * w):
-        raise ValueError(
-            f"correlation {correlation.shape} does not belong to {n} inputs of {h} x {w} "
-            f"positions: it should be {(n, h * w, h * w)}"
-        )
-    # 'highest': on GPU and TPU a float32 product would otherwise be rounded to tf32 or bfloat16,
-    # and these logits are large: they are not divided by sqrt(l) and grow with every state.
-    logits = jnp.einsum(
-        "nil,njl->nij",
-        theta.reshape(n, h * w, -1),
-        phi.reshape(n, h * w, -1),
-        precision="highest",
-        preferred_element_type=jnp.float32,
-    )
-    correlation = logits if correlation is None else correlation + logits
-    visible = correlation
-    if size is not None:
-        visible = jnp.where(within(size, (h, w)).reshape(-1), correlation, -jnp.inf)
-    weights = jax.nn.softmax(visible, axis=-1).astype(g.dtype)
-    response = jnp.einsum("nij,njm->nim", weights, g.reshape(n, h * w, -1))
-    return response.reshape(g.shape), correlation
-
-
-def within(size: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Mark the positions [H, W] that hold the image: bool."""
-    return (jnp.arange(shape[0]) < size[0])[:, None] & (jnp.arange(shape[1]) < size[1])
+    if neighborhood is None:
+        return whole.zero_correlation(shape)
+    return windowed.zero_correlation(shape, neighborhood)
 
 
 def _check(theta, phi, g, neighborhood) -> None:
@@ -107,3 +77,16 @@ def _check(theta, phi, g, neighborhood) -> None:
         )
     if neighborhood is not None and (neighborhood < 1 or neighborhood % 2 == 0):
         raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")
+
+
+def _started(correlation, shape, neighborhood) -> jax.Array:
+    """Return the correlation to add to, and refuse one of another input or neighborhood."""
+    if correlation is None:
+        return initial_correlation(shape, neighborhood)
+    wanted = jax.eval_shape(lambda: initial_correlation(shape, neighborhood)).shape
+    if correlation.shape != wanted:
+        raise ValueError(
+            f"correlation {correlation.shape} does not belong to theta {shape} and "
+            f"{neighborhood=}: it should be {wanted}"
+        )
+    return correlation

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nlrn_jax import tile
+
 TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench_non_local.py
-MASKED = -1e30  # finite: a query outside the image has no key at all, and must not become NaN
 
 
 class Grid(NamedTuple):
@@ -91,15 +92,10 @@ def _forward(theta, phi, g, correlation, size, grid):
     def respond(x):
         index, query, carried = x
         corner = grid.corner(index)
-        logits = _product(query, _cut(keys, corner, grid), (1, 1))
-        logits = logits if carried is None else logits + carried
-        masked = logits + _mask(corner, size, grid)
-        top = masked.max(-1, keepdims=True)
-        weights = jnp.exp(masked - top)
-        total = weights.sum(-1, keepdims=True)
-        response = _product(weights.astype(g.dtype), _cut(values, corner, grid), (1, 0)) / total
-        normaliser = (top + jnp.log(total))[:, 0]
-        return response.astype(g.dtype), normaliser, None if carried is None else logits
+        key, value = _cut(keys, corner, grid), _cut(values, corner, grid)
+        mask = _mask(corner, size, grid)
+        response, normaliser, logits = tile.respond(query, key, value, carried, mask)
+        return response, normaliser, None if carried is None else logits
 
     xs = jnp.arange(np.prod(grid.tiles)), _to_tiles(theta, grid), correlation
     response, normaliser, correlation = lax.map(respond, xs)
@@ -116,13 +112,10 @@ def _respond_backward(grid, residuals, gradients):
         index, query, logits, normaliser, overlap, d_response, d_logits = x
         corner = grid.corner(index)
         key, value = _cut(keys, corner, grid), _cut(values, corner, grid)
-        logits = _product(query, key, (1, 1)) if logits is None else logits
-        weights = jnp.exp(logits + _mask(corner, size, grid) - normaliser[:, None])
-        d = weights * (_product(d_response, value, (1, 1)) - overlap)
-        d = d if d_logits is None else d + d_logits
-        d_key = _product(d.astype(query.dtype), query, (0, 0))
-        d_value = _product(weights.astype(g.dtype), d_response, (0, 0))
-        d_query = _product(d.astype(key.dtype), key, (1, 0)).astype(query.dtype)
+        mask = _mask(corner, size, grid)
+        d_query, d_key, d_value, d = tile.respond_backward(
+            query, key, value, logits, mask, normaliser, overlap, d_response, d_logits
+        )
         sums = _add(sums[0], d_key, corner, grid), _add(sums[1], d_value, corner, grid)
         return sums, (d_query, None if d_logits is None else d)
 
@@ -138,14 +131,8 @@ def _respond_backward(grid, residuals, gradients):
 _respond.defvjp(_respond_forward, _respond_backward)
 
 
-def _product(a, b, axes):
-    """Multiply two matrices over one axis of each, in float32."""
-    dims = (((axes[0],), (axes[1],)), ((), ()))
-    return lax.dot_general(a, b, dims, precision="highest", preferred_element_type=jnp.float32)
-
-
 def _mask(corner, size, grid):
-    """Return 0 or MASKED for each query and key of a tile: [queries, keys]."""
+    """Return 0 or tile.MASKED for each query and key of a tile: [queries, keys]."""
     (tile_rows, tile_columns), (rows, columns) = TILE, grid.keys
     seen_row = abs(np.arange(rows) - grid.radius - np.arange(tile_rows)[:, None]) <= grid.radius
     seen_column = (
@@ -155,8 +142,8 @@ def _mask(corner, size, grid):
     row = corner[1] + jnp.arange(rows) - grid.radius
     column = corner[2] + jnp.arange(columns) - grid.radius
     inside = ((row >= 0) & (row < size[0]))[:, None] & ((column >= 0) & (column < size[1]))
-    outside = jnp.where(inside, 0.0, MASKED).reshape(-1)
-    return np.where(seen, 0.0, MASKED).astype(np.float32).reshape(np.prod(TILE), -1) + outside
+    outside = jnp.where(inside, 0.0, tile.MASKED).reshape(-1)
+    return np.where(seen, 0.0, tile.MASKED).astype(np.float32).reshape(np.prod(TILE), -1) + outside
 
 
 def _padding(grid):

@@ -1,0 +1,62 @@
+"""One tile of queries against the keys that it sees: the non-local operation's inner step.
+
+The tile of `whole.py` is a whole image; `windowed.py` walks over small ones. The backward pass
+recomputes the softmax from the logits and the saved normalisers instead of keeping it.
+"""
+
+import jax.numpy as jnp
+from jax import lax
+
+MASKED = -1e30  # finite: a query outside the image has no key at all, and must not become NaN
+
+
+def respond(query, key, value, carried, mask):
+    """Respond to each query with the softmax-weighted mean of the values.
+
+    Args:
+      query: [Q, l]; key: [K, l]; value: [K, m].
+      carried: logits of the states before, [Q, K], or None.
+      mask: 0 or MASKED, broadcastable to [Q, K], or None where every key is seen.
+
+    Returns:
+      The response [Q, m] in the dtype of `value`, the normaliser [Q] (log of the sum of
+      exponentials), and the unmasked logits [Q, K], float32.
+    """
+    logits = product(query, key, (1, 1))
+    logits = logits if carried is None else logits + carried
+    masked = logits if mask is None else logits + mask
+    top = masked.max(-1, keepdims=True)
+    weights = jnp.exp(masked - top)
+    total = weights.sum(-1, keepdims=True)
+    response = product(weights.astype(value.dtype), value, (1, 0)) / total
+    return response.astype(value.dtype), (top + jnp.log(total))[:, 0], logits
+
+
+def respond_backward(query, key, value, logits, mask, normaliser, overlap, d_response, d_logits):
+    """Return the gradients by query, key, value and carried logits.
+
+    Args:
+      query, key, value, mask: as for `respond`.
+      logits: those that `respond` returned, or None to form them again.
+      normaliser: [Q]; overlap: sum of response times its gradient, [Q, 1].
+      d_response: [Q, m]; d_logits: [Q, K], from the states after, or None.
+    """
+    logits = product(query, key, (1, 1)) if logits is None else logits
+    masked = logits if mask is None else logits + mask
+    weights = jnp.exp(masked - normaliser[:, None])
+    d = weights * (product(d_response, value, (1, 1)) - overlap)
+    d = d if d_logits is None else d + d_logits
+    d_query = product(d.astype(key.dtype), key, (1, 0)).astype(query.dtype)
+    d_key = product(d.astype(query.dtype), query, (0, 0))
+    d_value = product(weights.astype(value.dtype), d_response, (0, 0))
+    return d_query, d_key, d_value, d
+
+
+def product(a, b, axes):
+    """Multiply two matrices over one axis of each, in float32.
+
+    'highest': on GPU and TPU a float32 product would otherwise be rounded to tf32 or bfloat16, and
+    these logits are large: they are not divided by sqrt(l) and grow with every state.
+    """
+    dims = (((axes[0],), (axes[1],)), ((), ()))
+    return lax.dot_general(a, b, dims, precision="highest", preferred_element_type=jnp.float32)
