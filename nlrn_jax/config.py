@@ -13,7 +13,7 @@ from nlrn_jax.model import NLRN
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
 # another number of workers could not read the position that the old ones saved.
-FREE = ("model.carry", "train.steps", "data.eval", "log", "checkpoint", "evaluate")
+FREE = ("model.carry", "model.remat", "train.steps", "data.eval", "log", "checkpoint", "evaluate")
 
 
 class ConfigError(ValueError):

@@ -139,6 +139,8 @@ class NLRN(nn.Module):
       propagate: carry the correlation from state to state.
       carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
         pixels and whose products take up to T times the arithmetic. The same function.
+      remat: form each state again in the backward pass instead of keeping its insides: less
+        memory, a third more arithmetic, the same function.
       dtype: 'float32' or 'bfloat16', of the convolutions and products.
 
     `apply(variables, x, train=True, mutable=['batch_stats'])` uses batch statistics and returns
@@ -152,6 +154,7 @@ class NLRN(nn.Module):
     neighborhood: int | None = None
     propagate: bool = True
     carry: str = "logits"
+    remat: bool = False
     dtype: str = "float32"
 
     @nn.compact
@@ -188,8 +191,9 @@ class NLRN(nn.Module):
 
     def recur(self, s0: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:
         """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
+        # prevent_cse=False: inside a scan nothing can be merged, and the barriers would cost time
         cell = nn.scan(
-            Cell,
+            nn.remat(Cell, prevent_cse=False) if self.remat else Cell,
             variable_broadcast="params",
             variable_axes={"batch_stats": 0},
             split_rngs={"params": False},

@@ -280,21 +280,21 @@ def test_an_even_neighborhood_is_refused():
 
 
 @pytest.mark.parametrize("window", [None, 3])
-def test_carried_embeddings_are_carried_logits(window):
+@pytest.mark.parametrize(
+    "other", [{"carry": "embeddings"}, {"remat": True}, {"carry": "embeddings", "remat": True}]
+)
+def test_memory_is_saved_and_the_function_stays_the_same(window, other):
     x = images(BATCH)
-    logits, stacked = (
-        NLRN(steps=3, neighborhood=window, carry=carry, **TINY)
-        for carry in ("logits", "embeddings")
-    )
-    variables = randomized(logits, x)
-    close(restore(stacked, variables, x), restore(logits, variables, x))
+    plain = NLRN(steps=3, neighborhood=window, **TINY)
+    sparing, variables = plain.clone(**other), randomized(plain, x)
+    close(restore(sparing, variables, x), restore(plain, variables, x))
 
     def gradient(model):
         tree = jax.grad(lambda v: jnp.sum(train(model, v, x)[0] ** 2))(variables)["params"]
         # all at once: the gradient of a bias before a batch norm is zero but for rounding
         return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
-    close(gradient(stacked), gradient(logits), 1e-4)
+    close(gradient(sparing), gradient(plain), 1e-4)
 
 
 @pytest.mark.parametrize("window", [None, 5])
