@@ -1,13 +1,21 @@
 """Restoring whole pictures: padded, tiled, in colour, in every dtype."""
 
+import functools
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
+from skimage import data
 
+from configs import base
 from nlrn_jax import NLRN, bicubic_resize, restore
+from nlrn_jax.config import build_model
 from nlrn_jax.patches import apply
 from nlrn_jax.restore import restore_plan
-from nlrn_jax.tiles import Plan, cut, reach
+from nlrn_jax.state import create_state, train_step
+from nlrn_jax.tiles import HALO, Plan, cut, reach
 
 WINDOW = 5
 
@@ -59,6 +67,45 @@ def test_exact_tiles_equal_the_whole(network):
     np.testing.assert_allclose(
         restore(*network, image, memory=small, exact=True), whole(network, image), atol=1e-5
     )
+
+
+def noised(clean, rng):
+    return clean + np.float32(25 / 255) * rng.standard_normal(clean.shape, np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A denoiser that has learned from the lower half of a photograph for 60 steps."""
+    config = base.quick(base.get_config())
+    config.model.update(filters=8, embedding=4)
+    config.train.update(steps=60, learning_rate=5e-3)
+    state, rng = create_state(config), np.random.default_rng(0)
+    step = jax.jit(functools.partial(train_step, build_model(config), config.train))
+    lower = data.camera()[300:] / np.float32(255)
+    for _ in range(config.train.steps):
+        corners = rng.integers(0, 180, (8, 2))
+        clean = np.stack([lower[y : y + 24, x : x + 24, None] for y, x in corners])
+        state, _ = step(state, {"input": noised(clean, rng), "target": clean})
+    return build_model(config).clone(neighborhood=45), state.variables
+
+
+def test_tiles_leave_no_seam_in_a_photograph(trained):
+    model, variables = trained
+    upper = noised(data.camera()[100:292, 100:292] / np.float32(255), np.random.default_rng(1))
+
+    def difference(side, halo):
+        sides = (side, side)
+        plan = Plan(model, sides, cut(upper.shape, sides, halo))
+        return 255 * abs(restore_plan(plan, variables, upper) - whole)
+
+    whole = restore_plan(Plan(model, (192, 192), cut(upper.shape, (192, 192), 0)), variables, upper)
+    assert 255 * (whole - upper).std() > 4  # or there would be nothing to see
+    assert reach(model) > HALO  # so the tiles are not exact
+    assert difference(112, 8).max() > 1  # grey level: a seam, from too small a halo
+    at_default = difference(128, HALO)
+    assert at_default.max() < 1
+    border = at_default[94:98].mean()  # rows beside the border of the two tiles
+    assert border < 3 * at_default.mean() + 1e-3
 
 
 def test_sizes_of_one_bucket_are_compiled_once(network):
@@ -139,3 +186,25 @@ def test_a_network_trained_on_whole_patches_restores_by_a_window(network):
         restore(unbound, variables, image, neighborhood=WINDOW), expected, atol=1e-6
     )
     assert not np.allclose(restore(unbound, variables, image), expected, atol=1e-6)  # 45
+
+
+@pytest.mark.slow
+def test_a_picture_of_33_megapixels_stays_within_its_budget():
+    """7680 x 4320 in 1 GiB besides the picture, its float form and its result."""
+    program = """
+import resource, sys
+import jax, numpy as np
+from nlrn_jax import NLRN, restore
+
+model = NLRN(filters=16, embedding=8, steps=2, neighborhood=9)
+variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 9, 9, 1), np.float32))
+image = np.random.default_rng(0).integers(0, 256, (4320, 7680), np.uint8)
+restore(model, variables, image[:40, :40])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+result = restore(model, variables, image, memory=2**30)
+assert result.shape == image.shape and abs(result - 1.0 * image).max() > 1
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    pictures = 4320 * 7680 * (1 + 4 + 4 + 4 + 8)  # uint8, float32 in, out and clipped, float64
+    assert int(answer.stdout) < 2**30 + pictures
