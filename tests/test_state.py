@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nlrn_jax import model
 from nlrn_jax.config import build_model
 from nlrn_jax.state import create_state, evaluated_variables, mean_squared_error, train_step
 
@@ -113,3 +114,31 @@ def test_the_loss_crop_decides_what_is_learned(tiny_config):
     a, b = (step(state, one)[0].variables["params"] for one in (batch, other))
     jax.tree.map(np.testing.assert_array_equal, a, b)
     assert jnp.isfinite(step(state, batch)[1])
+
+
+def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_config, monkeypatch):
+    """The custom gradients of the convolution and of the non-local operation against autodiff."""
+
+    def convolve(x, kernel):
+        names = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
+
+    def non_local(theta, phi, g, correlation, neighborhood, size):
+        flat = [x.reshape(len(x), -1, x.shape[-1]) for x in (theta, phi, g)]
+        correlation = correlation + jnp.einsum("nil,njl->nij", *flat[:2])
+        response = jnp.einsum("nij,njm->nim", jax.nn.softmax(correlation), flat[2])
+        return response.reshape(g.shape), correlation
+
+    def losses():
+        state, step, found = create_state(tiny_config), stepper(tiny_config), []
+        for key in range(50):
+            state, loss = step(state, batch_for(tiny_config, key))
+            found.append(float(loss))
+        return found
+
+    fast = losses()
+    monkeypatch.setattr(model, "convolve", convolve)
+    monkeypatch.setattr(model, "non_local", non_local)
+    plain = losses()
+    assert fast != plain  # or the plain forms were not used
+    np.testing.assert_allclose(fast, plain, rtol=1e-4)
