@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from nlrn_jax import config as configuration
-from nlrn_jax.allocator import keep_freed_memory
+from nlrn_jax.allocator import use_huge_pages
 from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
 from nlrn_jax.config import ConfigError
 from nlrn_jax.evaluate import evaluate, read_benchmarks
@@ -52,7 +52,6 @@ def main(_) -> None:
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
     """Train, score the result, and say where everything is."""
-    keep_freed_memory()
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, _patch_side(config), "data.patch")
     benchmarks = _benchmarks(config, held_out)
@@ -226,4 +225,5 @@ def _fail(message: str, status: int) -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     run()

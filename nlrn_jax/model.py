@@ -114,8 +114,11 @@ class Cell(nn.Module):
         )
         return respond(thetas, phis, g, window, size), (thetas, phis)
 
+    @functools.partial(nn.remat, static_argnums=(1, 4), prevent_cse=False)
     def normalize(self, name, x, norms, index):
         """Apply a batch norm whose statistics are scanned and whose affine part is an input.
+
+        The backward pass normalizes again: that is faster than keeping what lies in between.
 
         One Flax collection cannot be both shared (the convolutions) and separate for each state
         (the norms), so the parent owns all states' scales and offsets and scans over them.

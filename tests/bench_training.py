@@ -13,6 +13,8 @@ import statistics
 import sys
 import time
 
+from nlrn_jax.allocator import use_huge_pages
+
 CASES = {  # filters, embedding, states, patch, batch
     "full": (128, 64, 12, 43, 2),
     "full_16": (128, 64, 12, 43, 16),
@@ -27,6 +29,7 @@ PRODUCT_GFLOP = 2 * 2048**3 / 1e9
 
 def main(names: list[str]) -> None:
     """Print a table, a row for each case."""
+    use_huge_pages()  # as the program does; the children inherit it
     context = multiprocessing.get_context("spawn")
     print("case           GFLOP  compile   step   product   ratio   patches/s   peak memory")
     for name in names or CASES:
@@ -35,12 +38,8 @@ def main(names: list[str]) -> None:
 
 
 def row(name, filters, embedding, states, patch, batch) -> str:
-    """Time one case, in a process that has computed nothing yet."""
+    """Time one case."""
     import jax
-
-    from nlrn_jax.allocator import keep_freed_memory
-
-    keep_freed_memory()  # as the program does
 
     config = configure(filters, embedding, states, patch, batch)
     step, state, inputs, seconds_to_compile = compiled_step(config)
