@@ -57,8 +57,8 @@ WRONG = {
     "evaluate.batch": [0],
 }  # fmt: skip
 
-# Two bools, and the sources of data, which are read before anything long starts.
-NEVER_WRONG = {"model.propagate", "evaluate.whole", "data.train", "data.eval"}
+# Bools, and the sources of data, which are read before anything long starts.
+NEVER_WRONG = {"model.propagate", "model.remat", "evaluate.whole", "data.train", "data.eval"}
 
 RIGHT = {
     "task": ["denoise", "sr"],
@@ -81,7 +81,7 @@ RIGHT = {
 }
 
 # What a resumed run may change.
-FREE = {"train.steps", "data.eval", "model.carry"}
+FREE = {"train.steps", "data.eval", "model.carry", "model.remat"}
 FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
 
 
