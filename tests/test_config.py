@@ -22,6 +22,8 @@ from nlrn_jax.config import (
 
 FOLDER = Path(base.__file__).parent
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "base")
+VARIANTS = [(name, variant) for name in RECIPES for variant in ("", "quick")]
+VARIANTS.append(("denoise_25", "cpu"))
 
 WRONG = {
     "task": ["", "Denoise", "deblur"],
@@ -117,8 +119,7 @@ def cases(table):
     return [(field, value) for field, values in table.items() for value in values]
 
 
-@pytest.mark.parametrize("variant", ["", "quick"])
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name, variant", VARIANTS)
 def test_every_recipe_is_right_and_survives_json(name, variant):
     config = load(name, variant)
     check(config)
@@ -226,12 +227,11 @@ def test_the_network_is_the_published_one(name):
 
 
 def test_each_recipe_has_the_task_and_levels_of_its_name():
-    for name in RECIPES:
+    for name, variant in VARIANTS:
         task, level = name.split("_")
         expected = (2, 3, 4) if level == "multi" else (int(level.removeprefix("x")),)
-        for variant in ("", "quick"):
-            config = load(name, variant)
-            assert (config.task, levels(config)) == (task, expected)
+        config = load(name, variant)
+        assert (config.task, levels(config)) == (task, expected)
 
 
 def test_the_model_is_what_its_section_says():
