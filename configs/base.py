@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
     config.model.propagate = True  # carry the correlation from state to state
     config.model.carry = "logits"  # or 'embeddings': less memory, more arithmetic, same function
-    config.model.remat = False  # form states again in the backward pass: less memory, more time
+    config.model.remat = "nothing"  # or formed again, not kept: 'correlation', or 'states'
     config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
 
     config.degrade = ConfigDict()

@@ -36,6 +36,8 @@ def check(config: ConfigDict) -> None:
         ("model.steps", model.steps >= 1, "1 or more states"),
         ("model.neighborhood", _is_window(model.neighborhood), "odd, or None for the whole patch"),
         ("model.carry", model.carry in ("logits", "embeddings"), "'logits' or 'embeddings'"),
+        ("model.remat", model.remat in ("nothing", "correlation", "states"),
+         "'nothing', 'correlation' or 'states'"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
         ("degrade.sigma", _is_range(degrade.sigma), "(level,) or (lowest, highest), above 0"),
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),

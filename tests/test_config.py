@@ -34,6 +34,7 @@ WRONG = {
     "model.steps": [0],
     "model.neighborhood": [0, 2, 44, -1],
     "model.carry": ["", "stack"],
+    "model.remat": [True, "all"],
     "model.dtype": ["float16", "float64", ""],
     "degrade.sigma": [
         (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
@@ -60,7 +61,7 @@ WRONG = {
 }  # fmt: skip
 
 # Bools, and the sources of data, which are read before anything long starts.
-NEVER_WRONG = {"model.propagate", "model.remat", "evaluate.whole", "data.train", "data.eval"}
+NEVER_WRONG = {"model.propagate", "evaluate.whole", "data.train", "data.eval"}
 
 RIGHT = {
     "task": ["denoise", "sr"],
@@ -68,6 +69,7 @@ RIGHT = {
     "model.channels": [1, 3],
     "model.neighborhood": [None, 1, 45],
     "model.carry": ["logits", "embeddings"],
+    "model.remat": ["nothing", "correlation", "states"],
     "model.dtype": ["float32", "bfloat16"],
     "degrade.sigma": [(25,), (0.5, 55.0), (25.0, 25.0)],
     "degrade.scales": [(2,), (8,), (4, 2, 3)],

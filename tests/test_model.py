@@ -281,7 +281,13 @@ def test_an_even_neighborhood_is_refused():
 
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize(
-    "other", [{"carry": "embeddings"}, {"remat": True}, {"carry": "embeddings", "remat": True}]
+    "other",
+    [
+        {"carry": "embeddings"},
+        {"remat": "correlation"},
+        {"remat": "states"},
+        {"carry": "embeddings", "remat": "states"},
+    ],
 )
 def test_memory_is_saved_and_the_function_stays_the_same(window, other):
     x = images(BATCH)
@@ -312,7 +318,7 @@ def test_padding_changes_no_pixel_and_one_compilation_serves_many_sizes(window, 
     assert padded_apply._cache_size() == 1
 
 
-def test_a_size_in_training_and_an_unknown_carry_are_refused():
+def test_a_size_in_training_an_unknown_carry_and_an_unknown_remat_are_refused():
     x = images(BATCH)
     model = NLRN(steps=1, **TINY)
     variables = randomized(model, x)
@@ -320,3 +326,5 @@ def test_a_size_in_training_and_an_unknown_carry_are_refused():
         model.apply(variables, x, train=True, size=jnp.array([3, 3]), mutable=["batch_stats"])
     with pytest.raises(ValueError, match="carry='stack'"):
         model.clone(carry="stack").apply(variables, x)
+    with pytest.raises(ValueError, match="remat=True"):
+        model.clone(remat=True).apply(variables, x)
