@@ -34,7 +34,7 @@ WRONG = {
     "model.steps": [0],
     "model.neighborhood": [0, 2, 44, -1],
     "model.carry": ["", "stack"],
-    "model.remat": [True, "all"],
+    "model.remat": ["", "all"],
     "model.dtype": ["float16", "float64", ""],
     "degrade.sigma": [
         (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
