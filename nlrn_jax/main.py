@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
@@ -14,19 +15,26 @@ from nlrn_jax.allocator import use_huge_pages
 from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
 from nlrn_jax.config import ConfigError
 from nlrn_jax.evaluate import evaluate, read_benchmarks
+from nlrn_jax.explain import check, explain, read_subject
 from nlrn_jax.files import find_jobs, restore_files
 from nlrn_jax.image import ImageError
 from nlrn_jax.patches import restore_patches
+from nlrn_jax.picture import check_output
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore"], "What to do")
-# Of --mode=restore:
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore", "explain"], "What to do")
+# Of --mode=explain:
+AT = flags.DEFINE_list("at", None, "Y,X: the position that looks, row and column from 0")
+STATES = flags.DEFINE_list("states", None, "States to draw, as 1,4,12; default: four of them")
+ORIGINAL = flags.DEFINE_string("original", None, "Clean picture; without --input it is spoiled")
+# Of --mode=restore, and of explain:
 INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
-OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
+OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input, "
+                             "or in WORKDIR/explain")  # fmt: skip
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist")
 SCALE = flags.DEFINE_integer("scale", None, "Which scale, of a network trained for several")
 MEMORY = flags.DEFINE_string("memory", None, "Budget, as 4GiB; default: 4GiB or half of the free")
@@ -40,12 +48,14 @@ STRIDE = flags.DEFINE_integer("stride", 7, "Between patches, pixels", lower_boun
 # What a user can mend: shown as one line. Anything else is our mistake and keeps its traceback.
 USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError)
 
+WITHOUT_CONFIG = ("restore", "explain")  # modes that read the run's own
+
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
     workdir = Path(WORKDIR.value)
-    if MODE.value == "restore":
-        return run_restoration(workdir)
+    if MODE.value in WITHOUT_CONFIG:
+        return {"restore": run_restoration, "explain": run_explanation}[MODE.value](workdir)
     configuration.check(CONFIG.value)
     {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
 
@@ -112,6 +122,32 @@ def run_restoration(workdir: Path) -> None:
     print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
     if failed:
         sys.exit(1)
+
+
+def run_explanation(workdir: Path) -> None:
+    """Draw what the network of a workdir sees from one position of a picture."""
+    config = read_config(workdir)
+    at, states = _integers(AT), STATES.value and _integers(STATES)
+    if len(at) != 2:
+        raise ConfigError(f"--at={','.join(AT.value)}: a row and a column are needed, as 120,80")
+    files = (flag.value and Path(flag.value) for flag in (INPUT, ORIGINAL))
+    subject = read_subject(config, *files, _scale(config))
+    name = f"{subject.name}_{at[0]}_{at[1]}.png"
+    path = Path(OUTPUT.value or workdir / "explain" / name)
+    states = check(config, subject, at, states)
+    check_output(path, np.uint8, has_alpha=False, overwrite=OVERWRITE.value)
+    model, variables = load(workdir)
+    explain(model, variables, config, subject, at, states, path)
+    print(f"{path}, and its figures in {path.stem}.json", flush=True)
+
+
+def _integers(flag) -> list[int]:
+    """Read a flag of whole numbers with commas between."""
+    try:
+        return [int(number) for number in flag.value]
+    except ValueError:
+        given = ",".join(flag.value)
+        raise ConfigError(f"--{flag.name}={given}: whole numbers, with commas between") from None
 
 
 def _scale(config: ConfigDict) -> int:
@@ -181,11 +217,11 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        source = (
-            (INPUT, "photos") if MODE.value == "restore" else (CONFIG, "configs/sr_x3.py:quick")
+        source = {"restore": (INPUT, "photos"), "explain": (AT, "120,80")}.get(
+            MODE.value, (CONFIG, "configs/sr_x3.py:quick")
         )
         for flag, example in (source, (WORKDIR, "runs/NAME")):
-            if flag.value in (None, ""):
+            if flag.value in (None, "", []):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so
         reason = error.args[0]

@@ -285,6 +285,47 @@ def test_what_cannot_be_restored_is_said_before_anything_is_compiled(
     assert_one_line(outcome.err, culprit)
 
 
+def explaining(folder, *extra):
+    return ["--mode=explain", f"--workdir={folder}/run", *(word.format(folder) for word in extra)]
+
+
+def test_what_a_position_sees_is_drawn_where_the_program_says(trained, command):
+    given = explaining(trained, "--original={}/good/0.png", "--at=39,0")
+    outcome = command(*given)
+    assert not outcome.status
+    path, _, _ = outcome.out.splitlines()[-1].partition(",")
+    assert path == f"{trained}/run/explain/0_39_0.png"
+    assert Path(path).exists() and Path(path).with_suffix(".json").exists()
+    again = command(*given)
+    assert again.status == 1 and not again.compilations
+    assert_one_line(again.err, "0_39_0.png: exists already")
+
+
+@pytest.mark.parametrize(
+    "extra, status, culprit",
+    [
+        ([], 2, "--at is missing, as in --at=120,80"),
+        (["--at=1,2"], 1, "--original"),
+        (["--at=1", "--input={}/good/0.png"], 1, "--at=1"),
+        (["--at=1,x", "--input={}/good/0.png"], 1, "--at=1,x"),
+        (["--at=40,2", "--input={}/good/0.png"], 1, "--at=40,2: outside the 40 rows"),
+        (["--at=1,2", "--input={}/photos/bad.png"], 1, "photos/bad.png"),
+        (["--at=1,2", "--original={}/photos/bad.png"], 1, "photos/bad.png"),
+        (["--at=1,2", "--input={}/good"], 1, "{}/good: is a folder"),
+        (["--at=1,2", "--input={}/good/0.png", "--states=0,1"], 1, "--states=0,1"),
+        (["--at=1,2", "--input={}/good/0.png", "--output={}/x.txt"], 1, "x.txt"),
+        (["--at=1,2", "--input={}/good/0.png", "--original={}/photos/a.png"], 1, "a.png: 13 x 17"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_before_anything_is_compiled(
+    trained, extra, status, culprit, command
+):
+    outcome = command(*explaining(trained, *extra))
+    assert outcome.status == status and not outcome.compilations
+    assert_one_line(outcome.err, culprit.format(trained))
+    assert not (trained / "x.txt").exists()
+
+
 @pytest.mark.parametrize("patch", [1, 23, 24, 25])
 @pytest.mark.parametrize("scales", [(2,), (3,), (2, 3, 4), (8,)])
 def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, scales):
