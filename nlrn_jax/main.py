@@ -136,6 +136,8 @@ def run_explanation(workdir: Path) -> None:
     path = Path(OUTPUT.value or workdir / "explain" / name)
     states = check(config, subject, at, states)
     check_output(path, np.uint8, has_alpha=False, overwrite=OVERWRITE.value)
+    if path.with_suffix(".json").exists() and not OVERWRITE.value:
+        raise ConfigError(f"--output={path}: {path.stem}.json is there already; name another")
     model, variables = load(workdir)
     explain(model, variables, config, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
