@@ -160,12 +160,12 @@ def _table(table: dict, results: dict, folder: Path, album: _Album, share: int) 
 
 
 def _compared(methods: list[dict], table: dict) -> tuple[str | None, str | None]:
-    """Return the names of the baseline, and of the network (or else the method) held against it."""
+    """Name the baseline, and what is held against it: the first network, or else first method."""
     scored = set().union(*(image["figures"] for image in table["images"]))
     kinds = {method["name"]: method["kind"] for method in methods if method["name"] in scored}
     baseline = next((name for name, kind in kinds.items() if kind == "baseline"), None)
-    others = sorted((kind != "network", name) for name, kind in kinds.items() if name != baseline)
-    return baseline, others[0][1] if others else None
+    others = [name for name in kinds if name != baseline]
+    return baseline, next((n for n in others if kinds[n] == "network"), next(iter(others), None))
 
 
 def _gain(figures: dict, baseline: str | None, ours: str | None) -> float | None:

@@ -158,6 +158,18 @@ def test_an_infinite_psnr_has_no_gain_and_is_no_error(photographs, tmp_path):
     assert gains[:2] == [None, None] and gains[2] > gains[3]
 
 
+def test_gain_is_that_of_the_first_network(photographs, tmp_path):
+    methods = {"noisy": ("baseline", 0.1), "tv": ("classical", 0.01)}
+    methods |= {"B": ("network", 0.02), "A": ("network", 0.04)}
+    results = write_results(tmp_path, photographs, methods)
+    _, data = page_data(write_report(tmp_path))
+    (table,) = data["tables"]
+    assert table["ours"] == "B"
+    for image, entry in zip(table["images"], results["tables"][0]["images"], strict=True):
+        figures = entry["figures"]
+        assert image["gain"] == pytest.approx(figures["B"]["psnr"] - figures["noisy"]["psnr"])
+
+
 def test_low_resolution_is_a_picture_of_its_own(photographs, tmp_path):
     results = write_results(tmp_path, photographs[:1], task="sr")
     (entry,) = results["tables"][0]["images"]

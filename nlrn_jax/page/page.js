@@ -5,9 +5,13 @@ page.replaceChildren(header(), ...[overview(), ...data.tables.map(benchmark), tr
 function header() {
   const facts = data.facts.flatMap(([name, value]) => [
     element("dt", {}, name),
-    element("dd", {}, name === "command" || name === "commit" ? element("code", {}, value) : value),
+    element("dd", {}, name === "command" || name === "commit" ? code(value) : value),
   ]);
   return element("header", {}, element("h1", {}, data.title), element("dl", { class: "facts" }, ...facts));
+}
+
+function code(text) {
+  return element("code", {}, ...text.split(" ").flatMap((word) => [element("span", {}, word), " "]));
 }
 
 function overview() {

@@ -36,11 +36,7 @@ function compare(a, b, sign) {
 const infiniteIfNull = (psnr) => (psnr === undefined ? null : psnr === null ? Infinity : psnr);
 
 function methodCell(method) {
-  const facts = [
-    method.kind,
-    method.checkpoint === null ? null : `step ${method.checkpoint}`,
-  ].filter(Boolean);
-  return element("span", {}, method.name, " ", element("small", {}, facts.join(", ")));
+  return element("span", { title: method.run }, method.name, " ", element("small", {}, method.kind));
 }
 
 // Means of one benchmark and level: a row for each method.
@@ -71,7 +67,7 @@ function overviewTable(tables, methods) {
       label: table.title,
       value: (m) => infiniteIfNull(table.means[m.name]?.psnr),
       cell: (m) => element("span", {}, decibels(table.means[m.name]?.psnr), " ",
-        element("small", {}, similarity(table.means[m.name]?.ssim))),
+        element("small", { class: "ssim" }, similarity(table.means[m.name]?.ssim))),
     });
   }
   return sortableTable(columns, methods, null, "Means of all benchmarks: PSNR in dB, SSIM").table;
@@ -85,7 +81,7 @@ function imagesTable(table, methods, open) {
     { label: "image", value: (image) => image.name, cell: (image) => image.views
       ? element("button", { type: "button", onclick: () => open(image) }, image.name) : image.name },
     gain,
-    ...scored.map((method) => ({
+    ...scored.sort((a, b) => (b.name === table.ours) - (a.name === table.ours)).map((method) => ({
       label: `${method.name} dB`,
       value: (image) => infiniteIfNull(image.figures[method.name]?.psnr),
       cell: (image) => decibels(image.figures[method.name]?.psnr),

@@ -8,8 +8,8 @@ function viewer(pictures, neighbours) {
   const state = { zoom: 1, x: 0, y: 0, left: null, right: null, image: null };
   const root = element("div", { class: "viewer", role: "group", "aria-label": "Viewer" });
   const title = element("h3", { "aria-live": "polite" });
-  const left = element("select", { onchange: () => choose("left", left.value) });
-  const right = element("select", { onchange: () => choose("right", right.value) });
+  const left = element("select", { "aria-label": "Left picture", onchange: () => choose("left", left.value) });
+  const right = element("select", { "aria-label": "Right picture", onchange: () => choose("right", right.value) });
   const split = element("input", {
     type: "range", class: "split", min: 0, max: 100, step: 0.5, value: 50,
     "aria-label": "Divider between the left and the right picture", oninput: moveDivider,
@@ -59,19 +59,18 @@ function viewer(pictures, neighbours) {
     choose("right", labels.includes(state.right) ? state.right : image.start[1]);
     strip.replaceChildren(...image.views.map(figure));
     for (const each of root.querySelectorAll(".pane")) each.style.aspectRatio = `${image.width} / ${image.height}`;
-    main.style.maxWidth = split.style.maxWidth = "";
-    const widest = `calc(78vh * ${image.width / image.height})`;
-    main.style.maxWidth = widest;
-    split.style.maxWidth = `calc(${widest} + 1.5rem)`;
+    root.style.setProperty("--widest", `calc(78vh * ${image.width / image.height})`);
     zoomTo(1);
   }
 
   function figure(view) {
     const panes = [pane(view.label, picture(view.picture, view))];
     if (view.error !== null) panes.push(pane(`Error of ${view.label}`, picture(view.error, { label: `Error of ${view.label}` })));
-    const figures = view.figures === null ? null
-      : element("small", {}, `${decibels(view.figures.psnr)} dB, SSIM ${similarity(view.figures.ssim)}`);
-    return element("figure", {}, ...panes, element("figcaption", {}, view.label, figures));
+    return element("figure", {}, ...panes, element("figcaption", {}, view.label, element("small", {}, scores(view))));
+  }
+
+  function scores({ figures }) {
+    return element("span", {}, figures === null ? "" : `${decibels(figures.psnr)} dB, SSIM ${similarity(figures.ssim)}`);
   }
 
   function picture(index, view) {
@@ -86,7 +85,7 @@ function viewer(pictures, neighbours) {
     img.src = pictures[view.picture];
     img.alt = `${name}: ${label}`;
     img.classList.toggle("low", view.low);
-    tag.textContent = view.figures === null ? label : `${label} ${decibels(view.figures.psnr)} dB · ${similarity(view.figures.ssim)}`;
+    tag.replaceChildren(element("span", {}, label), " ", scores(view));
   }
 
   function moveDivider() {
