@@ -32,7 +32,7 @@ def write_results(folder, photographs, methods=METHODS, **changes):
             noise = noise * (1 if kind == "baseline" else 1 + number)
             output = original + noise * rng.standard_normal(original.shape)
             key = "baseline" if kind == "baseline" else method
-            pictures[key] = f"{number}/{kind}.png"
+            pictures[key] = f"{number}/{kind}-{len(pictures)}.png"
             im.write(folder / pictures[key], im.to_uint8(output))
             figures[method] = score_denoise(output, original)
         pictures = {"input": pictures["baseline"]} | pictures
@@ -241,11 +241,12 @@ def test_missing_results_are_one_clear_line(tmp_path):
 
 def test_a_picture_that_is_missing_or_of_another_size_is_named(photographs, tmp_path):
     write_results(tmp_path, photographs)
-    im.write(tmp_path / "1" / "network.png", photographs[0].pixels[:-1])
-    with pytest.raises(ReportError, match=r"1/network\.png: \[23, 20\] pixels"):
+    picture = tmp_path / "1" / "network-3.png"
+    im.write(picture, photographs[0].pixels[:-1])
+    with pytest.raises(ReportError, match=r"1/network-3\.png: \[23, 20\] pixels"):
         write_report(tmp_path)
-    (tmp_path / "1" / "network.png").unlink()
-    with pytest.raises(ImageError, match=r"1/network\.png: no such file"):
+    picture.unlink()
+    with pytest.raises(ImageError, match=r"1/network-3\.png: no such file"):
         write_report(tmp_path)
 
 

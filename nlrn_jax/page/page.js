@@ -18,12 +18,12 @@ function overview() {
   if (data.tables.length < 2) return null;
   return element("section", {}, element("h2", {}, "Overview"),
     element("p", { class: "quiet" }, "Mean PSNR in dB, and SSIM."),
-    element("div", { class: "scroll" }, overviewTable(data.tables, data.methods)));
+    element("div", { class: "scroll means" }, overviewTable(data.tables, data.methods)));
 }
 
 function benchmark(table) {
   return element("section", {}, element("h2", {}, table.title),
-    element("div", { class: "scroll" }, meansTable(table, data.methods)), ...images(table));
+    element("div", { class: "scroll means" }, meansTable(table, data.methods)), ...images(table));
 }
 
 function images(table) {
