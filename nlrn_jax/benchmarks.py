@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from nlrn_jax import image as im
+from nlrn_jax.config import setting
 from nlrn_jax.protocols import Setting, least_side
 from nlrn_jax.sources import Image, SourceError, read_images, require_size, split_sources
 
@@ -64,9 +66,21 @@ def read_benchmarks(source: str, root: str) -> list[Benchmark]:
     return [_read(part, root) for part in parts]
 
 
-def tables(
-    benchmarks: list[Benchmark], levels: tuple[float, ...], setting: Setting
+def planned_tables(
+    config: ConfigDict, levels: tuple[float, ...], held_out: list[Image]
 ) -> list[Table]:
+    """Read what `data.eval` names, or take the held-out images, and list what is to be scored.
+
+    Raises as `read_benchmarks` and `tables`.
+    """
+    if config.data.eval:
+        benchmarks = read_benchmarks(config.data.eval, config.data.root)
+    else:
+        benchmarks = [Benchmark("held-out", held_out)] if held_out else []
+    return tables(benchmarks, levels, setting(config))
+
+
+def tables(benchmarks: list[Benchmark], levels: tuple[float, ...], how: Setting) -> list[Table]:
     """List what is to be scored, and refuse now what could not be scored then.
 
     Raises:
@@ -74,10 +88,10 @@ def tables(
     """
     found = []
     for benchmark in benchmarks:
-        here = levels if benchmark.low is None else _paired_levels(benchmark, levels, setting)
+        here = levels if benchmark.low is None else _paired_levels(benchmark, levels, how)
         for level in here:
-            side = least_side(setting.protocol, level)
-            require_size(benchmark.images, side, f"scoring by {setting.protocol}")
+            side = least_side(how.protocol, level)
+            require_size(benchmark.images, side, f"scoring by {how.protocol}")
             found.append(Table(benchmark, level))
     return found
 
@@ -103,7 +117,7 @@ def _read(part: str, root: str) -> Benchmark:
 
 
 def _read_set(name: str, root: Path) -> Benchmark:
-    count, aliases = SETS[name]
+    count, _ = SETS[name]
     folder = _set_folder(name, root)
     images = read_images(f"folder:{folder}")
     if len(images) != count:
@@ -162,23 +176,23 @@ def _by_stem(folder: Path, paths: list[Path], suffix: bool) -> dict[str, Path]:
     return found
 
 
-def _paired_levels(benchmark, levels, setting) -> tuple[float, ...]:
+def _paired_levels(benchmark, levels, how) -> tuple[float, ...]:
     """Return the levels that paired pictures can stand for.
 
     Low resolution has the scale that its size says; of noise the level must be given.
     """
-    quantised = {"denoise": "denoise_clipped", "sr_y_float": "sr_y"}.get(setting.protocol)
+    quantised = {"denoise": "denoise_clipped", "sr_y_float": "sr_y"}.get(how.protocol)
     if quantised:
         raise SourceError(
-            f"{benchmark.name}: pictures of 8 bits do not suit the protocol {setting.protocol}; "
+            f"{benchmark.name}: pictures of 8 bits do not suit the protocol {how.protocol}; "
             f"set evaluate.protocol={quantised}"
         )
-    if setting.task == "denoise" and len(levels) > 1:
+    if how.task == "denoise" and len(levels) > 1:
         raise SourceError(
             f"{benchmark.name}: which noise level is that, of {levels}? Name it: "
             "evaluate.levels=(25.,)"
         )
-    scales = {level: 1 if setting.task == "denoise" else level for level in levels}
+    scales = {level: 1 if how.task == "denoise" else level for level in levels}
     misfits = {level: _misfits(benchmark, scale) for level, scale in scales.items()}
     fitting = tuple(level for level in levels if not misfits[level])
     if fitting:
@@ -187,7 +201,7 @@ def _paired_levels(benchmark, levels, setting) -> tuple[float, ...]:
     name, original, low = misfits[level][0]
     raise SourceError(
         f"{name}: {original} and its partner of {low} (rows x columns) do not fit "
-        f"{label(setting.task, level)} ({len(misfits[level])} of {len(benchmark.images)} pairs): "
+        f"{label(how.task, level)} ({len(misfits[level])} of {len(benchmark.images)} pairs): "
         "cut the originals, or name another evaluate.levels"
     )
 

@@ -63,8 +63,8 @@ def require_installed(names: list[str]) -> None:
     """
     if "bm3d" in names and importlib.util.find_spec("bm3d") is None:
         raise ConfigError(
-            "config.evaluate.classical names bm3d, which is not installed: pip install bm3d, or leave it "
-            "out"
+            "config.evaluate.classical names bm3d, which is not installed: pip install bm3d, or "
+            "leave it out"
         )
 
 

@@ -77,9 +77,7 @@ class Example(NamedTuple):
     low: np.ndarray | None
 
 
-def example(
-    image: Image, setting: Setting, level: float, low: np.ndarray | None = None
-) -> Example:
+def example(image: Image, setting: Setting, level: float, low: np.ndarray | None = None) -> Example:
     """Degrade a whole image: by noise of `level` grey levels, or by scale `level`.
 
     Args:

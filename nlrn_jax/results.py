@@ -34,12 +34,20 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }  # fmt: skip
 
 
+def finite(tree):
+    """Copy results with null where JSON has no number: for an infinite PSNR."""
+    if isinstance(tree, dict):
+        return {name: finite(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
 def write_results(results: dict, folder: Path) -> None:
     """Write `results.json`, `.csv`, `.md` and `.tex` into a folder.
 
     The JSON comes last: where it is, the others are.
     """
-    results = _finite(results)
     texts = {
         "csv": as_csv(results),
         "md": as_markdown(results),
@@ -65,7 +73,7 @@ def keep_other_results(results: dict, folder: Path) -> Path | None:
         return None
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        if _question(earlier) == _question(_finite(results)):
+        if _question(earlier) == _question(results):
             return None
         date = datetime.datetime.fromisoformat(earlier["date"])
     except (ValueError, KeyError, TypeError):  # not of our writing, or of an older program
@@ -79,21 +87,23 @@ def keep_other_results(results: dict, folder: Path) -> Path | None:
 def git_commit() -> str | None:
     """Return the commit of this program, with '-dirty' after changes; None where it has none."""
     here = Path(__file__).resolve()
-    git = ["git", "-C", str(here.parent)]
-    try:  # installed into a folder of somebody's repository, it is not a file of theirs
-        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], check=True,
-                       capture_output=True)  # fmt: skip
-        done = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=40",
-                               "--exclude=*"], check=True, capture_output=True, text=True)  # fmt: skip
+
+    def git(*words):
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # or the repository is somebody else's
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
 
 
 def summary(results: dict) -> list[list[str]]:
-    """List what is to be shown of each table and method: a row of eight cells.
+    """List what is to be shown of each table and method: a row of seven cells.
 
-    Benchmark, level, method, PSNR, gain over the baseline, SSIM, seconds a megapixel, parameters.
+    Benchmark and level, method, PSNR, gain over the baseline, SSIM, seconds a megapixel, parameters.
     """
     baseline = results["methods"][0]["name"]
     rows = []
@@ -103,7 +113,7 @@ def summary(results: dict) -> list[list[str]]:
             if means:
                 gain = _gain(means["psnr"], table["means"][baseline]["psnr"])
                 rows.append([
-                    table["benchmark"], table["label"], _title(method), decibels(means["psnr"]),
+                    _place(table), _title(method), decibels(means["psnr"]),
                     gain if method["name"] != baseline else "", similarity(means["ssim"]),
                     _seconds(means["seconds_per_megapixel"]), _count(method["parameters"]),
                 ])  # fmt: skip
@@ -138,7 +148,6 @@ def as_markdown(results: dict) -> str:
 def as_latex(results: dict) -> str:
     """Write the same table for LaTeX with the package booktabs."""
     header, rows = _grid(results)
-    # The baseline, then what others published, ... : one group of rows for each kind.
     lines = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *rows)]
     comment = "".join(f"% {line}\n" for line in results["command"].splitlines())
     return (
@@ -179,7 +188,7 @@ def similarity(ssim: float | None) -> str:
 
 def _grid(results: dict) -> tuple[list[str], list[list[str]]]:
     tables = results["tables"]
-    header = ["method", *(f"{table['benchmark']}, {table['label']}" for table in tables)]
+    header = ["method", *map(_place, tables)]
     rows = []
     for method in results["methods"]:
         means = [table["means"].get(method["name"]) for table in tables]
@@ -198,6 +207,10 @@ def _lines(table: dict) -> Iterator[tuple[str, str, dict]]:
     yield from (("mean", name, means) for name, means in table["means"].items())
 
 
+def _place(table: dict) -> str:
+    return f"{table['benchmark']}, {table['label']}"
+
+
 def _title(method: dict) -> str:
     return method["name"] + (", published" if method["kind"] == "published" else "")
 
@@ -207,7 +220,7 @@ def _gain(psnr: float | None, baseline: float | None) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def _count(parameters: int | None) -> str:
@@ -216,15 +229,6 @@ def _count(parameters: int | None) -> str:
 
 def _escaped(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _finite(tree):
-    """Copy JSON-like data with null for what JSON has no number for."""
-    if isinstance(tree, dict):
-        return {name: _finite(value) for name, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_finite(value) for value in tree]
-    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def _question(results: dict) -> tuple:
