@@ -120,7 +120,7 @@ def common_levels(networks: list[Network], config: ConfigDict) -> tuple[float, .
 def remarks(networks: list[Network], levels: tuple[float, ...], config: ConfigDict) -> list[str]:
     """Say, a line each, in what networks are not what --config describes, or meet new noise."""
     lines = []
-    for network in networks:
+    for network in {network.run: network for network in networks}.values():
         differing = configuration.differences(network.config, config)
         fields = [line for line in differing if line.startswith(_OF_NETWORKS)]
         if fields:

@@ -103,7 +103,8 @@ def git_commit() -> str | None:
 def summary(results: dict) -> list[list[str]]:
     """List what is to be shown of each table and method: a row of seven cells.
 
-    Benchmark and level, method, PSNR, gain over the baseline, SSIM, seconds a megapixel, parameters.
+    Benchmark and level, method, PSNR, gain over the baseline, SSIM, seconds a megapixel, and the
+    number of parameters.
     """
     baseline = results["methods"][0]["name"]
     rows = []
