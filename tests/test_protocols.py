@@ -181,9 +181,7 @@ def test_super_resolution_shaves_scale_pixels_and_no_more(protocol, scale):
 def test_colour_is_compared_as_luma_or_in_all_channels():
     original, output = rng.integers(0, 256, (2, 30, 25, 3), dtype=np.uint8)
     inside = (slice(2, -2),) * 2
-    luma = [
-        np.rint(16 + a @ np.array([65.481, 128.553, 24.966]) / 255) for a in (original, output)
-    ]
+    luma = [np.rint(16 + a @ np.array([65.481, 128.553, 24.966]) / 255) for a in (original, output)]
     expected = {
         "sr_y": peak_signal_noise_ratio(*(a[inside] for a in luma), data_range=255),
         "sr_rgb": peak_signal_noise_ratio(original[inside], output[inside]),

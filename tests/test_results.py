@@ -147,9 +147,7 @@ def test_files_of_an_older_program_are_kept_too(results, tmp_path):
     assert (kept / "results.json").read_text() == '{"held-out, x3": {}}'
 
 
-def test_the_commit_is_that_of_the_program_and_not_of_a_repository_around_it(
-    tmp_path, monkeypatch
-):
+def test_the_commit_is_that_of_the_program_and_not_of_a_repository_around_it(tmp_path, monkeypatch):
     if not shutil.which("git"):
         pytest.skip("git is absent")
     program = tmp_path / "venv" / "results.py"
