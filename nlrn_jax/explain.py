@@ -21,12 +21,12 @@ from nlrn_jax.colours import paint
 from nlrn_jax.config import ConfigError, levels, window
 from nlrn_jax.data import network_channels
 from nlrn_jax.degrade import bicubic_resize
-from nlrn_jax.evaluate import example
 from nlrn_jax.image import ImageError
 from nlrn_jax.insight import View, look
 from nlrn_jax.metrics import psnr
 from nlrn_jax.model import NLRN
 from nlrn_jax.picture import open_picture
+from nlrn_jax.protocols import Setting, example
 from nlrn_jax.sources import Image
 
 SIDE = 256  # pixels around the position that are looked at: all states are kept in memory
@@ -63,7 +63,9 @@ def read_subject(
     channels = functools.partial(network_channels, task=config.task, channels=config.model.channels)
     if source is None:
         level = scale if config.task == "sr" else levels(config)[-1]
-        test = example(Image(original.name, im.read(original)), config, level)
+        protocol = {"denoise": "denoise", "sr": "sr_y"}[config.task]
+        setting = Setting(protocol, config.model.channels, config.seed)
+        test = example(Image(original.name, im.read(original)), setting, level)
         return Subject(original.stem, test.input, test.original)
     pixels = im.to_float(open_picture(source).pixels)
     pixels = channels(bicubic_resize(pixels, scale) if scale > 1 else pixels)

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from nlrn_jax import image as im
 from nlrn_jax import report
 from nlrn_jax.image import ImageError
-from nlrn_jax.metrics import score_denoise
+from nlrn_jax.protocols import score
 from nlrn_jax.report import ReportError, write_report
 
 METHODS = {"noisy": ("baseline", 0.1), "tv": ("classical", 0.05), "NLRN": ("network", 0.02)}
@@ -34,7 +34,7 @@ def write_results(folder, photographs, methods=METHODS, **changes):
             key = "baseline" if kind == "baseline" else method
             pictures[key] = f"{number}/{kind}-{len(pictures)}.png"
             im.write(folder / pictures[key], im.to_uint8(output))
-            figures[method] = score_denoise(output, original)
+            figures[method] = score(output, original, "denoise", 25.0)
         pictures = {"input": pictures["baseline"]} | pictures
         height, width = pixels.shape[:2]
         images.append(
