@@ -10,6 +10,7 @@ import importlib.resources
 import io
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ PICTURED = 12  # images of a table whose pictures are in the page: half the wors
 PICTURE_BYTES = 48 * 2**20  # of pictures in a page, shared by its tables
 EXPLAINED = 12  # newest pictures of `--mode=explain` of each run
 POINTS = 600  # of a curve
-SCRIPTS = ("dom.js", "tables.js", "viewer.js", "curves.js", "page.js")
+SCRIPTS = ("dom.js", "tables.js", "gestures.js", "viewer.js", "curves.js", "page.js")
 
 
 class ReportError(ValueError):
@@ -257,4 +258,12 @@ def _thinned(line: list[list[float]]) -> list[list[float]]:
 def _explanations(run: Path, album: _Album) -> list[dict]:
     """Return the newest explanations of a run."""
     newest = sorted((run / "explain").glob("*.png"), key=lambda path: path.stat().st_mtime)
-    return [{"name": path.stem, "picture": album.add(path)} for path in newest[-EXPLAINED:]]
+    return [
+        {"name": f"{run.name}: {_spelt(path.stem)}", "picture": album.add(path)}
+        for path in newest[-EXPLAINED:]
+    ]
+
+
+def _spelt(stem: str) -> str:
+    """Spell out the name that `--mode=explain` gives its picture: NAME_ROW_COLUMN."""
+    return re.sub(r"_(\d+)_(\d+)$", r", row \1, column \2", stem)

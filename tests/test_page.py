@@ -210,7 +210,7 @@ def test_curves_fill_the_window_and_name_their_figures(opened):
     assert 300 < svg.bounding_box()["width"] <= 350
     assert svg.locator("circle").count() == 3
     assert svg.locator("title").first.text_content() == "step 1: 25.00 dB"
-    explanation = page.get_by_role("img", name="What the network looks at: wave_3_4")
+    explanation = page.get_by_role("img", name="wave, row 3, column 4")
     assert explanation.bounding_box()["width"] > 600  # it scrolls in its own frame
 
 

@@ -197,7 +197,7 @@ def test_curves_and_explanations_of_runs_are_shown(photographs, tmp_path):
     for step, psnr in curve["training"][1:]:
         assert psnr == pytest.approx(20 + step / 100)
     (explanation,) = data["explanations"]
-    assert explanation["name"] == "a_1_2"
+    assert explanation["name"] == "run: a, row 1, column 2"
     embedded = np.array(pixels_of(data["pictures"][explanation["picture"]]))
     np.testing.assert_array_equal(embedded, photographs[0].pixels)
 

@@ -14,4 +14,4 @@ const decibels = (psnr) => (psnr === undefined ? unknown : psnr === null ? "∞"
 const similarity = (ssim) => (ssim === undefined || ssim === null ? unknown : ssim.toFixed(4));
 const count = (number) => (number === null ? unknown : number.toLocaleString("en"));
 const gained = (gain) => (gain === null ? unknown : (gain < 0 ? "−" : "+") + Math.abs(gain).toFixed(2));
-const seconds = (time) => (time === null || time === undefined ? unknown : time.toPrecision(3));
+const seconds = (time) => (time === null || time === undefined ? unknown : time < 100 ? time.toPrecision(3) : time.toFixed(0));

@@ -32,8 +32,7 @@ function images(table) {
   const { table: list, lines } = imagesTable(table, data.methods, open);
   const view = viewer(data.pictures, (image, by) => {
     const shown = lines.map(({ row }) => row).filter((row) => row.views);
-    const next = shown[(shown.indexOf(image) + by + shown.length) % shown.length];
-    return { open: () => open(next) };
+    open(shown[(shown.indexOf(image) + by + shown.length) % shown.length]);
   });
 
   function open(image) {

@@ -1,10 +1,10 @@
 const MOST_ZOOM = 16;
 const STEP = 1.5; // of a button or key
-const REACH = 16; // CSS pixels from the divider within which it is grabbed
 
 // Shows one image at a time: two of its pictures behind a divider, and all of them below with
 // their error maps. One zoom and offset, as CSS variables of the root, move every pane.
-function viewer(pictures, neighbours) {
+// `step(image, by)` is to show another one.
+function viewer(pictures, step) {
   const state = { zoom: 1, x: 0, y: 0, left: null, right: null, image: null };
   const root = element("div", { class: "viewer", role: "group", "aria-label": "Viewer" });
   const title = element("h3", { "aria-live": "polite" });
@@ -25,7 +25,7 @@ function viewer(pictures, neighbours) {
   root.append(
     element("div", { class: "bar" }, title,
       element("div", { class: "group" },
-        button("‹", "Previous image", () => step(-1)), button("›", "Next image", () => step(1))),
+        button("‹", "Previous image", () => step(state.image, -1)), button("›", "Next image", () => step(state.image, 1))),
       element("div", { class: "group" },
         button("−", "Zoom out", () => zoomTo(state.zoom / STEP)),
         button("+", "Zoom in", () => zoomTo(state.zoom * STEP)),
@@ -36,7 +36,7 @@ function viewer(pictures, neighbours) {
     strip);
   new ResizeObserver(applyZoom).observe(main);
   moveDivider();
-  gestures();
+  gestures(root, main, { zoom: () => state.zoom, zoomTo, panBy, divider: () => split.value / 100, divide });
   return { root, show };
 
   function side(name) {
@@ -93,9 +93,9 @@ function viewer(pictures, neighbours) {
     split.setAttribute("aria-valuetext", `${Math.round(split.value)} % left picture`);
   }
 
-  function step(by) {
-    const next = neighbours(state.image, by);
-    if (next) next.open();
+  function divide(share) {
+    split.value = 100 * share;
+    moveDivider();
   }
 
   function zoomTo(zoom, at = { x: 0.5, y: 0.5 }) {
@@ -135,66 +135,5 @@ function viewer(pictures, neighbours) {
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     act();
-  }
-
-  // One pointer pans, or moves the divider; two pinch. Control and wheel zoom, a plain wheel scrolls.
-  function gestures() {
-    const held = new Map();
-    let grabbed = null; // the pane, and whether its divider is moved
-
-    const place = (event, box) => ({ x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height });
-    const spread = () => {
-      const [a, b] = [...held.values()];
-      return { distance: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY),
-        clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2 };
-    };
-
-    root.addEventListener("pointerdown", (event) => {
-      const target = event.target.closest(".pane");
-      if (!target || event.button !== 0) return;
-      const box = target.getBoundingClientRect();
-      const divider = box.left + (box.width * split.value) / 100;
-      const near = target === main && (state.zoom === 1 || Math.abs(event.clientX - divider) < REACH);
-      held.set(event.pointerId, event);
-      if (held.size === 1) grabbed = { box, near };
-      target.setPointerCapture(event.pointerId);
-    });
-
-    root.addEventListener("pointermove", (event) => {
-      const before = held.get(event.pointerId);
-      if (!before || !grabbed) return;
-      const { box, near } = grabbed;
-      const was = held.size === 2 ? spread() : null;
-      held.set(event.pointerId, event);
-      if (was) {
-        const now = spread();
-        zoomTo((state.zoom * now.distance) / Math.max(was.distance, 1), place(now, box));
-        panBy((now.clientX - was.clientX) / box.width, (now.clientY - was.clientY) / box.height);
-      } else if (near) {
-        split.value = 100 * place(event, box).x;
-        moveDivider();
-      } else {
-        panBy((event.clientX - before.clientX) / box.width, (event.clientY - before.clientY) / box.height);
-      }
-    });
-
-    for (const end of ["pointerup", "pointercancel"]) {
-      root.addEventListener(end, (event) => {
-        held.delete(event.pointerId);
-        if (held.size === 0) grabbed = null;
-      });
-    }
-
-    root.addEventListener("wheel", (event) => {
-      const target = event.target.closest(".pane");
-      if (!target || !(event.ctrlKey || event.metaKey)) return;
-      event.preventDefault();
-      zoomTo(state.zoom * Math.exp(-event.deltaY / 200), place(event, target.getBoundingClientRect()));
-    }, { passive: false });
-
-    root.addEventListener("dblclick", (event) => {
-      const target = event.target.closest(".pane");
-      if (target) zoomTo(state.zoom * 2, place(event, target.getBoundingClientRect()));
-    });
   }
 }
