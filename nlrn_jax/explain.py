@@ -29,7 +29,7 @@ from nlrn_jax.picture import open_picture
 from nlrn_jax.protocols import Setting, example
 from nlrn_jax.sources import Image
 
-SIDE = 256  # pixels around the position that are looked at: all states are kept in memory
+SIDE = 256  # pixels that are looked at: all states are kept, 1.7 GiB in full size
 CELL = 360  # pixels, least height of a drawn window
 MARK = (0, 255, 255)  # cyan is not among the colours of weights
 
@@ -132,7 +132,8 @@ def explain(
     subject, (row, column) = _around(subject, at)
     place = at[0] - row, at[1] - column
     image = subject.input.reshape(*subject.input.shape[:2], model.channels)
-    view = look(model.clone(neighborhood=window(config)), variables, image, place)
+    model = model.clone(neighborhood=window(config), carry="embeddings")  # less memory
+    view = look(model, variables, image, place)
     figures = {
         "picture": subject.name,
         "at": list(at),

@@ -125,6 +125,18 @@ def test_without_an_original_there_is_no_psnr(tiny_config, subject, tmp_path):
     assert all(state["psnr"] is None for state in figures["states"])
 
 
+def test_a_colour_network_is_explained_as_well(tiny_config, photographs, tmp_path):
+    tiny_config.model.channels = 3
+    colour = np.stack([p.pixels for p in photographs[:3]], axis=-1)
+    subject = read_subject(tiny_config, None, save(tmp_path / "clean.png", colour), 1)
+    model = build_model(tiny_config)
+    variables = randomized(model, images((1, 4, 4, 3)))
+    figures = explain(model, variables, tiny_config, subject, (3, 4), [1], tmp_path / "out.png")
+    view = look(model.clone(neighborhood=11), variables, subject.input, (3, 4))
+    wanted = psnr(im.to_uint8(view.outputs[0]), colour, 255)
+    assert figures["states"][0]["psnr"] == pytest.approx(wanted, abs=1e-3)
+
+
 def test_of_a_large_picture_the_surroundings_are_looked_at(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr("nlrn_jax.explain.SIDE", 24)
     small = images((60, 24))
