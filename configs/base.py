@@ -32,7 +32,8 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.train = "samples"  # samples | folder:PATH | tfds:NAME/CONFIG, commas between
     config.data.holdout = 3  # training images kept aside: validation during training
-    config.data.eval = ""  # as data.train, one table each; '' is the images kept aside
+    config.data.eval = ""  # set5,bsd68,folder:PATH,... one table each; '': the images kept aside
+    config.data.root = "data"  # folder that holds the benchmarks which data.eval calls by name
     config.data.patch = 43  # side of a training patch, pixels
     config.data.workers = 0  # loader processes; 0: threads of this one
 
@@ -59,6 +60,10 @@ def get_config() -> ConfigDict:
     config.evaluate.patch = 43  # side of the overlapping patches, pixels
     config.evaluate.stride = 7  # between them, pixels; the published way
     config.evaluate.batch = 16  # patches at a time
+    config.evaluate.ensemble = False  # True: average over the eight flips and turns
+    config.evaluate.protocol = ""  # denoise[_clipped], sr_y[_float], sr_rgb; '': denoise or sr_y
+    config.evaluate.levels = ()  # sigmas in grey levels or scales; (): those trained for
+    config.evaluate.classical = ""  # nl_means,tv,bm3d: classical denoisers to score as well
     return config
 
 

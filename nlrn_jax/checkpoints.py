@@ -63,6 +63,11 @@ class Checkpoints:
         return self._manager.latest_step()
 
     @property
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in order."""
+        return sorted(self._manager.all_steps())
+
+    @property
     def best(self) -> int | None:
         """Step of the checkpoint with the highest validation PSNR, or None."""
         return self._manager.best_step()
@@ -94,12 +99,12 @@ class Checkpoints:
         return self._manager.restore(step, args=ocp.args.Composite(data=target))["data"]
 
 
-def load(workdir: str | Path, checkpoint: str = "newest") -> tuple[NLRN, dict]:
+def load(workdir: str | Path, checkpoint: str | int = "newest") -> tuple[NLRN, dict]:
     """Load the network of a run: the model its configuration describes, and its variables.
 
     Args:
       workdir: folder of a run, with `config.json` and `checkpoints/`.
-      checkpoint: 'newest' or 'best' (by validation PSNR).
+      checkpoint: 'newest', 'best' (by validation PSNR), or a step.
 
     Returns:
       The model, and {'params', 'batch_stats'}; the averaged weights where the run keeps them.
@@ -110,11 +115,29 @@ def load(workdir: str | Path, checkpoint: str = "newest") -> tuple[NLRN, dict]:
     config = read_config(workdir)
     model = configuration.build_model(config)
     with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        step = {"newest": checkpoints.newest, "best": checkpoints.best}[checkpoint]
-        if step is None:
-            raise CheckpointError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
+        step = _find(workdir, checkpoints, checkpoint)
         state = checkpoints.restore_state(step, create_state(config))
     return model, evaluated_variables(state)
+
+
+def find_step(workdir: str | Path, checkpoint: str | int = "newest") -> int:
+    """Return the step of a checkpoint named as for `load`, which raises the same errors."""
+    read_config(workdir)  # says so if there is no run
+    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
+        return _find(workdir, checkpoints, checkpoint)
+
+
+def _find(workdir, checkpoints: Checkpoints, checkpoint: str | int) -> int:
+    named = {"newest": checkpoints.newest, "best": checkpoints.best}
+    step = named.get(checkpoint, checkpoint)
+    if step is None:
+        raise CheckpointError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
+    if str(step) not in map(str, checkpoints.steps):
+        there = ", ".join(map(str, checkpoints.steps)) or "none"
+        raise CheckpointError(
+            f"{workdir}: no checkpoint {checkpoint}; there are newest, best and the steps {there}"
+        )
+    return int(step)
 
 
 def read_config(workdir: str | Path) -> ConfigDict:

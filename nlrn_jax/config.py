@@ -10,10 +10,16 @@ import math
 from ml_collections import ConfigDict
 
 from nlrn_jax.model import NLRN
+from nlrn_jax.protocols import TASKS, Setting
+
+CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
 # another number of workers could not read the position that the old ones saved.
-FREE = ("model.carry", "model.remat", "train.steps", "data.eval", "log", "checkpoint", "evaluate")
+FREE = (
+    "model.carry", "model.remat", "train.steps", "data.eval", "data.root", "log", "checkpoint",
+    "evaluate",
+)  # fmt: skip
 
 
 class ConfigError(ValueError):
@@ -61,6 +67,14 @@ def check(config: ConfigDict) -> None:
         ("evaluate.stride", 1 <= config.evaluate.stride <= config.evaluate.patch,
          "1 to evaluate.patch: a larger one leaves gaps"),
         ("evaluate.batch", config.evaluate.batch >= 1, "1 or more patches"),
+        ("evaluate.protocol", config.evaluate.protocol in ("", *_protocols(config.task)),
+         f"{' or '.join(_protocols(config.task))} for the task {config.task!r}"),
+        ("evaluate.levels", _are_levels(config.task, config.evaluate.levels),
+         "noise levels above 0, as (15.0, 25.0), or scales from 2 to 8, as (2, 3), by the task"),
+        ("evaluate.classical", config.task == "denoise" or not config.evaluate.classical,
+         "empty: the classical baselines denoise"),
+        ("evaluate.classical", set(classical_names(config)) <= set(CLASSICAL),
+         f"some of {', '.join(CLASSICAL)}, with commas between"),
     ]  # fmt: skip
     for field, right, wanted in rules:
         if not right:
@@ -73,8 +87,31 @@ def build_model(config: ConfigDict) -> NLRN:
 
 
 def levels(config: ConfigDict) -> tuple[float, ...]:
-    """Return what is evaluated one after the other: the noise levels, or the scales."""
+    """Return what a network is trained for, and evaluated on: the noise levels, or the scales."""
     return tuple(config.degrade.sigma if config.task == "denoise" else config.degrade.scales)
+
+
+def setting(config: ConfigDict) -> Setting:
+    """Return how figures are measured: by `evaluate.protocol`, or the task's own."""
+    protocol = config.evaluate.protocol or _protocols(config.task)[0]
+    return Setting(protocol, config.model.channels, config.seed)
+
+
+def classical_names(config: ConfigDict) -> list[str]:
+    """Return the classical baselines that are asked for."""
+    return [name.strip() for name in config.evaluate.classical.split(",") if name.strip()]
+
+
+def evaluated_as(run: ConfigDict, given: ConfigDict) -> ConfigDict:
+    """Return the configuration that a run is evaluated with.
+
+    Network, task and training are the run's; what is measured, and how, is as given: `seed`,
+    `data.eval`, `data.root` and `evaluate`.
+    """
+    config = ConfigDict(run.to_dict())
+    config.seed, config.evaluate = given.seed, ConfigDict(given.evaluate.to_dict())
+    config.data.eval, config.data.root = given.data.eval, given.data.root
+    return config.lock()
 
 
 def window(config: ConfigDict) -> int:
@@ -122,6 +159,16 @@ def _is_range(sigma) -> bool:
 
 def _are_scales(scales) -> bool:
     return bool(scales) and all(isinstance(s, int) and 2 <= s <= 8 for s in scales)
+
+
+def _protocols(task: str) -> list[str]:
+    return [name for name, its_task in TASKS.items() if its_task == task]
+
+
+def _are_levels(task: str, levels) -> bool:
+    if task == "sr":
+        return not levels or _are_scales(levels)
+    return all(isinstance(level, int | float) and 0 < level < math.inf for level in levels)
 
 
 def _are_fractions(numbers) -> bool:

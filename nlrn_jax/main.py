@@ -6,27 +6,51 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from nlrn_jax import config as configuration
 from nlrn_jax.allocator import use_huge_pages
-from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
+from nlrn_jax.benchmarks import Benchmark, Table, planned_tables, tables
+from nlrn_jax.checkpoints import CheckpointError, load, read_config
+from nlrn_jax.classical import require_installed
 from nlrn_jax.config import ConfigError
-from nlrn_jax.evaluate import evaluate, read_benchmarks
+from nlrn_jax.evaluate import evaluate
+from nlrn_jax.explain import check, explain, read_subject
 from nlrn_jax.files import find_jobs, restore_files
 from nlrn_jax.image import ImageError
+from nlrn_jax.methods import (
+    Network,
+    baseline,
+    classical,
+    common_levels,
+    find_networks,
+    held_out_images,
+    network,
+    remarks,
+)
 from nlrn_jax.patches import restore_patches
+from nlrn_jax.picture import check_output
+from nlrn_jax.report import ReportError, write_report
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore"], "What to do")
-# Of --mode=restore:
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore", "explain"], "What to do")
+# Of --mode=evaluate:
+RUNS = flags.DEFINE_list("runs", None, "Workdirs of the runs to evaluate; default: --workdir")
+CHECKPOINT = flags.DEFINE_list("checkpoint", "newest", "Of each run: newest, best, or its step")
+# Of --mode=explain:
+AT = flags.DEFINE_list("at", None, "Y,X: the position that looks, row and column from 0")
+STATES = flags.DEFINE_list("states", None, "States to draw, as 1,4,12; default: four of them")
+ORIGINAL = flags.DEFINE_string("original", None, "Clean picture; without --input it is spoiled")
+# Of --mode=restore, and of explain:
 INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
-OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
+OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input, "
+                             "or in WORKDIR/explain")  # fmt: skip
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist")
 SCALE = flags.DEFINE_integer("scale", None, "Which scale, of a network trained for several")
 MEMORY = flags.DEFINE_string("memory", None, "Budget, as 4GiB; default: 4GiB or half of the free")
@@ -38,14 +62,18 @@ PATCHES = flags.DEFINE_integer(
 STRIDE = flags.DEFINE_integer("stride", 7, "Between patches, pixels", lower_bound=1)
 
 # What a user can mend: shown as one line. Anything else is our mistake and keeps its traceback.
-USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError)
+USER_ERRORS = (
+    ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, ReportError, OSError
+)  # fmt: skip
+
+WITHOUT_CONFIG = ("restore", "explain")  # modes that read the run's own
 
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
     workdir = Path(WORKDIR.value)
-    if MODE.value == "restore":
-        return run_restoration(workdir)
+    if MODE.value in WITHOUT_CONFIG:
+        return {"restore": run_restoration, "explain": run_explanation}[MODE.value](workdir)
     configuration.check(CONFIG.value)
     {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
 
@@ -54,12 +82,12 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
     """Train, score the result, and say where everything is."""
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, _patch_side(config), "data.patch")
-    benchmarks = _benchmarks(config, held_out)
+    planned = _planned_tables(config, workdir, held_out)
     if config.data.train == "samples" and config.train.steps > 10_000:
         print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
               " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
     train(config, workdir, training, held_out)
-    _score(config, workdir, benchmarks)
+    _score(find_networks([str(workdir)], ["newest"], config), planned, config, workdir)
     print(
         f"weights      {workdir}/checkpoints\n"
         f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
@@ -73,15 +101,20 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
 
 
 def run_evaluation(config: ConfigDict, workdir: Path) -> None:
-    """Score the newest checkpoint of a workdir."""
-    if not (workdir / "config.json").exists():
-        raise CheckpointError(f"{workdir} is not the folder of a run; train it first")
-    claim_workdir(workdir, config)
-    held_out = []
-    if not config.data.eval:
-        _, held_out = hold_out(read_images(config.data.train), config.data.holdout)
-    _score(config, workdir, _benchmarks(config, held_out))
-    print(f"pictures and figures are in {workdir}/evaluation", flush=True)
+    """Score checkpoints of runs; the results lie in the workdir."""
+    networks = find_networks(RUNS.value or [str(workdir)], CHECKPOINT.value, config)
+    levels = common_levels(networks, config)
+    held_out = [] if config.data.eval else held_out_images(networks)
+    planned = planned_tables(networks[0].config, levels, held_out)
+    require_installed(configuration.classical_names(config))
+    for line in remarks(networks, levels, config):
+        print(line, flush=True)
+    _score(networks, planned, config, workdir)
+    print(
+        f"results      {workdir}/evaluation/results.json, .csv, .md, .tex\n"
+        f"pictures     {workdir}/evaluation",
+        flush=True,
+    )
 
 
 def run_restoration(workdir: Path) -> None:
@@ -114,6 +147,34 @@ def run_restoration(workdir: Path) -> None:
         sys.exit(1)
 
 
+def run_explanation(workdir: Path) -> None:
+    """Draw what the network of a workdir sees from one position of a picture."""
+    config = read_config(workdir)
+    at, states = _integers(AT), STATES.value and _integers(STATES)
+    if len(at) != 2:
+        raise ConfigError(f"--at={','.join(AT.value)}: a row and a column are needed, as 120,80")
+    files = (flag.value and Path(flag.value) for flag in (INPUT, ORIGINAL))
+    subject = read_subject(config, *files, _scale(config))
+    name = f"{subject.name}_{at[0]}_{at[1]}.png"
+    path = Path(OUTPUT.value or workdir / "explain" / name)
+    states = check(config, subject, at, states)
+    check_output(path, np.uint8, has_alpha=False, overwrite=OVERWRITE.value)
+    if path.with_suffix(".json").exists() and not OVERWRITE.value:
+        raise ConfigError(f"--output={path}: {path.stem}.json is there already; name another")
+    model, variables = load(workdir)
+    explain(model, variables, config, subject, at, states, path)
+    print(f"{path}, and its figures in {path.stem}.json", flush=True)
+
+
+def _integers(flag) -> list[int]:
+    """Read a flag of whole numbers with commas between."""
+    try:
+        return [int(number) for number in flag.value]
+    except ValueError:
+        given = ",".join(flag.value)
+        raise ConfigError(f"--{flag.name}={given}: whole numbers, with commas between") from None
+
+
 def _scale(config: ConfigDict) -> int:
     """Return the scale to restore by: 1 for a denoiser, else the only one, or that of --scale."""
     known = config.degrade.scales if config.task == "sr" else (1,)
@@ -134,20 +195,30 @@ def _bytes(text: str | None) -> int | None:
     return int(float(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2].upper()))))
 
 
-def _benchmarks(config: ConfigDict, held_out: list[Image]) -> dict[str, list[Image]]:
-    """Read what is going to be scored, and refuse now what could not be scored then."""
-    benchmarks = read_benchmarks(config, held_out)
-    for images in (held_out, *benchmarks.values()):
-        require_size(images, _scored_side(config), "scoring")
-    return benchmarks
+def _planned_tables(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:
+    """List what a run will be scored on, and refuse now what could not be scored then."""
+    require_installed(configuration.classical_names(config))
+    validated = [Benchmark("held-out", held_out)]
+    tables(validated, configuration.levels(config), configuration.setting(config))
+    levels = common_levels([Network("", str(workdir), 0, config)], config)
+    return planned_tables(config, levels, held_out)
 
 
-def _score(config, workdir, benchmarks) -> None:
-    if not benchmarks:
+def _score(
+    networks: list[Network], planned: list[Table], config: ConfigDict, workdir: Path
+) -> None:
+    if not planned:
         print("nothing is held out and data.eval is empty: nothing to score", flush=True)
         return
-    model, variables = load(workdir)
-    evaluate(model, variables, config, benchmarks, workdir / "evaluation")
+    methods = [
+        baseline(config.task),
+        *classical(configuration.classical_names(config)),
+        *map(network, networks),
+    ]
+    command = shlex.join(["python", "-m", "nlrn_jax.main", *sys.argv[1:]])
+    evaluate(methods, networks[0].config, planned, workdir / "evaluation", command)
+    runs = dict.fromkeys(network.run for network in networks)
+    print(f"look at it   {write_report(workdir / 'evaluation', runs)}", flush=True)
 
 
 def _patch_side(config: ConfigDict) -> int:
@@ -156,16 +227,6 @@ def _patch_side(config: ConfigDict) -> int:
     if config.task == "denoise":
         return patch
     return max(-(-patch // scale) * scale for scale in config.degrade.scales)
-
-
-def _scored_side(config: ConfigDict) -> int:
-    """Return the side an image needs: the 11 pixels of SSIM, for super-resolution after a shave.
-
-    In whole low-resolution pixels; `metrics.py` has the protocols.
-    """
-    if config.task == "denoise":
-        return 11
-    return max((-(-11 // scale) + 2) * scale for scale in config.degrade.scales)
 
 
 def _command(mode: str) -> str:
@@ -181,11 +242,11 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        source = (
-            (INPUT, "photos") if MODE.value == "restore" else (CONFIG, "configs/sr_x3.py:quick")
+        source = {"restore": (INPUT, "photos"), "explain": (AT, "120,80")}.get(
+            MODE.value, (CONFIG, "configs/sr_x3.py:quick")
         )
         for flag, example in (source, (WORKDIR, "runs/NAME")):
-            if flag.value in (None, ""):
+            if flag.value in (None, "", []):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so
         reason = error.args[0]

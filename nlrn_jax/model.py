@@ -107,8 +107,10 @@ class Cell(nn.Module):
         u = self.normalize("norm_2", u + response, norms, 1)
         u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
         u = nn.relu(self.normalize("norm_3", u, norms, 2))
-        u = Conv3x3(filters, self.dtype, name="conv_b")(u, size)
-        return (u + first, correlation), None
+        state = Conv3x3(filters, self.dtype, name="conv_b")(u, size) + first
+        for name, kept in (("query", theta), ("key", phi), ("state", state)):
+            self.sow("intermediates", name, kept)  # for explain.py; does nothing unless asked for
+        return (state, correlation), None
 
     def compare(self, theta, phi, g, correlation, index, size):
         """Apply the non-local operation with the correlation as it is carried, if it is."""
@@ -209,7 +211,7 @@ class NLRN(nn.Module):
         cell = nn.scan(
             nn.remat(Cell, prevent_cse=False, policy=keep) if self.remat == "states" else Cell,
             variable_broadcast="params",
-            variable_axes={"batch_stats": 0},
+            variable_axes={"batch_stats": 0, "intermediates": 0},
             split_rngs={"params": False},
             in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from nlrn_jax import load
-from nlrn_jax.checkpoints import CheckpointError, Checkpoints, claim_workdir, read_config
+from nlrn_jax.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    claim_workdir,
+    find_step,
+    read_config,
+)
 from nlrn_jax.config import build_model, differences, to_json
 from nlrn_jax.data import batches
 from nlrn_jax.state import create_state, train_step
@@ -120,6 +126,20 @@ def test_a_workdir_belongs_to_one_configuration(tiny_config, tmp_path):
     tiny_config.model.filters = 16
     with pytest.raises(CheckpointError, match=r"model\.filters: 8 there, 16 now"):
         claim_workdir(tmp_path, tiny_config)
+
+
+def test_a_checkpoint_is_found_by_name_or_by_step(run, tiny_config, tmp_path):
+    step, state, iterator, checkpoints = run
+    for psnr in (20.0, 30.0, 25.0):
+        state, _ = step(state, next(iterator))
+        checkpoints.save(state, iterator, tiny_config, psnr=psnr)
+    checkpoints.__exit__()
+    names = ("newest", "best", 3, "2")
+    assert [find_step(tmp_path, name) for name in names] == [3, 2, 3, 2]
+    assert_equal(load(tmp_path, 2)[1], load(tmp_path, "best")[1])
+    for wrong in (4, "4", "last", "-1"):
+        with pytest.raises(CheckpointError, match=f"no checkpoint {wrong}; .* steps 2, 3"):
+            find_step(tmp_path, wrong)
 
 
 def test_loading_what_is_no_run_says_so(tiny_config, tmp_path):

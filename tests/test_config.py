@@ -14,6 +14,7 @@ from nlrn_jax.config import (
     build_model,
     check,
     differences,
+    evaluated_as,
     from_json,
     get,
     levels,
@@ -58,10 +59,16 @@ WRONG = {
     "evaluate.patch": [0],
     "evaluate.stride": [0, 44],
     "evaluate.batch": [0],
+    "evaluate.protocol": ["psnr", "sr_y", "Denoise"],
+    "evaluate.levels": [(0.0,), (25.0, -1.0), ("25",), (math.inf,)],
+    "evaluate.classical": ["median", "bm3d,wavelet"],
 }  # fmt: skip
 
 # Bools, and the sources of data, which are read before anything long starts.
-NEVER_WRONG = {"model.propagate", "evaluate.whole", "data.train", "data.eval"}
+NEVER_WRONG = {
+    "model.propagate", "evaluate.whole", "evaluate.ensemble", "data.train",
+    "data.eval", "data.root",
+}  # fmt: skip
 
 RIGHT = {
     "task": ["denoise", "sr"],
@@ -82,10 +89,13 @@ RIGHT = {
     "train.ema": [0.0, 0.999],
     "checkpoint.crop": [32],
     "evaluate.stride": [1, 43],
+    "evaluate.protocol": ["", "denoise", "denoise_clipped"],
+    "evaluate.levels": [(), (25.0,), (15, 25.5, 50)],
+    "evaluate.classical": ["", "tv", "nl_means, tv,bm3d"],
 }
 
 # What a resumed run may change.
-FREE = {"train.steps", "data.eval", "model.carry", "model.remat"}
+FREE = {"train.steps", "data.eval", "data.root", "model.carry", "model.remat"}
 FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
 
 
@@ -164,6 +174,32 @@ def test_a_wrong_value_is_refused_with_its_field(field, value):
 @pytest.mark.parametrize(("field", "value"), cases(RIGHT))
 def test_a_right_value_is_not_refused(field, value):
     check(changed(field, value))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("evaluate.protocol", "denoise"),
+        ("evaluate.levels", (2.5,)),
+        ("evaluate.levels", (1,)),
+        ("evaluate.classical", "tv"),
+    ],
+)
+def test_what_suits_denoising_alone_is_refused_for_super_resolution(field, value):
+    config = changed(field, value)
+    config.task = "sr"
+    with pytest.raises(ConfigError, match=re.escape(f"config.{field}={value!r}")):
+        check(config)
+
+
+def test_a_run_is_evaluated_as_itself_with_what_is_asked():
+    run, given = changed("model.filters", 8), changed("data.eval", "set5")
+    run.data.eval, run.evaluate.patch, run.seed = "samples", 24, 3
+    given.seed, given.evaluate.levels, given.train.steps = 7, (15.0,), 9
+    config = evaluated_as(run, given)
+    assert (config.model.filters, config.train.steps) == (8, 500_000)
+    assert (config.seed, config.data.eval) == (7, "set5")
+    assert (config.evaluate.levels, config.evaluate.patch) == ((15.0,), 43)
 
 
 def test_every_field_that_can_be_wrong_is_checked():
