@@ -2,7 +2,7 @@
 
     python -m nlrn_jax.main --config=configs/denoise_25.py --workdir=runs/denoise_25 \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
-        --config.data.eval=folder:set12,folder:bsd68
+        --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 
 Published, 500,000 steps: Set12 30.80 dB, BSD68 29.41 dB (Liu et al. 2018).
 
@@ -12,7 +12,7 @@ accelerator, and has not been run in full by us.
 On two CPU cores, 30 minutes (the table of recipes that it was chosen from is in the README):
 
     python -m nlrn_jax.main --config=configs/denoise_25.py:cpu --workdir=runs/cpu_25 \\
-        --config.data.train=folder:bsds500 --config.data.eval=folder:set12
+        --config.data.train=folder:bsds500 --config.data.root=TESTSETS --config.data.eval=set12
 """
 
 from ml_collections import ConfigDict

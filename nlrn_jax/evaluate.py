@@ -66,6 +66,7 @@ def evaluate(
     write_results(results, folder)
     columns = ["benchmark", "method", "dB", "gain", "SSIM", "s/megapixel", "parameters"]
     title = f"mean by the protocol {setting.protocol}, seed {setting.seed}"
+    print()
     log.table(title, columns, summary(results))
     return results
 

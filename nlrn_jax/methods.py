@@ -124,7 +124,8 @@ def remarks(networks: list[Network], levels: tuple[float, ...], config: ConfigDi
         differing = configuration.differences(network.config, config)
         fields = [line for line in differing if line.startswith(_OF_NETWORKS)]
         if fields:
-            lines.append(f"{network.run} is used as it was trained ({'; '.join(fields)})")
+            text = "; ".join(fields)
+            lines.append(f"{network.run} is used as it was trained, whatever --config says: {text}")
         known = configuration.levels(network.config)
         new = [level for level in levels if not min(known) <= level <= max(known)]
         if new:

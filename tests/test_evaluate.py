@@ -50,8 +50,8 @@ def test_the_tables_have_each_image_and_the_mean(score, photographs, capsys):
     assert [line.split()[0] for line in lines[1:6]] == ["0", "1", "2", "3", "mean"]
     means = results["tables"][0]["means"]
     assert lines[5].split()[1::2] == [f"{means[name]['psnr']:.2f}" for name in ("noisy", "NLRN")]
-    assert lines[6] == "mean by the protocol denoise, seed 0"
-    assert lines[9].startswith("x, sigma 25") and lines[9].split()[-1] == "7"
+    assert lines[7] == "mean by the protocol denoise, seed 0"
+    assert lines[10].startswith("x, sigma 25") and lines[10].split()[-1] == "7"
 
 
 def test_the_results_say_what_was_done(score, photographs, tmp_path):
