@@ -140,6 +140,7 @@ class NLRN(nn.Module):
       steps: T, number of states.
       neighborhood: odd side q of the window that a position sees; None is the whole input.
       propagate: carry the correlation from state to state.
+      share: use the same weights in every state; False gives each its own, stacked [T, ...].
       carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
         pixels and whose products take up to T times the arithmetic. The same function.
       remat: form each state again in the backward pass instead of keeping its insides: less
@@ -156,6 +157,7 @@ class NLRN(nn.Module):
     steps: int = 12
     neighborhood: int | None = None
     propagate: bool = True
+    share: bool = True
     carry: str = "logits"
     remat: bool = False
     dtype: str = "float32"
@@ -197,9 +199,9 @@ class NLRN(nn.Module):
         # prevent_cse=False: inside a scan nothing can be merged, and the barriers would cost time
         cell = nn.scan(
             nn.remat(Cell, prevent_cse=False) if self.remat else Cell,
-            variable_broadcast="params",
-            variable_axes={"batch_stats": 0},
-            split_rngs={"params": False},
+            variable_broadcast="params" if self.share else False,
+            variable_axes={"batch_stats": 0} | ({} if self.share else {"params": 0}),
+            split_rngs={"params": not self.share},
             in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,
         )(

@@ -21,7 +21,9 @@ from nlrn_jax.config import (
 )
 
 FOLDER = Path(base.__file__).parent
-RECIPES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "base")
+RECIPES = sorted(
+    path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("base", "study_"))
+)
 VARIANTS = [(name, variant) for name in RECIPES for variant in ("", "quick")]
 VARIANTS.append(("denoise_25", "cpu"))
 
@@ -53,6 +55,7 @@ WRONG = {
     "log.every": [0],
     "checkpoint.every": [0],
     "checkpoint.keep": [0],
+    "checkpoint.validation_share": [-0.1, 1.1, math.nan],
     "checkpoint.crop": [0, 31],
     "evaluate.patch": [0],
     "evaluate.stride": [0, 44],
@@ -60,7 +63,9 @@ WRONG = {
 }  # fmt: skip
 
 # Bools, and the sources of data, which are read before anything long starts.
-NEVER_WRONG = {"model.propagate", "model.remat", "evaluate.whole", "data.train", "data.eval"}
+NEVER_WRONG = {
+    "model.propagate", "model.share", "model.remat", "evaluate.whole", "data.train", "data.eval",
+}  # fmt: skip
 
 RIGHT = {
     "task": ["denoise", "sr"],
@@ -78,6 +83,7 @@ RIGHT = {
     "train.clip": [0.0],
     "train.loss_crop": [0, 5, 43],
     "train.ema": [0.0, 0.999],
+    "checkpoint.validation_share": [0.0, 1.0],
     "checkpoint.crop": [32],
     "evaluate.stride": [1, 43],
 }
@@ -237,7 +243,7 @@ def test_each_recipe_has_the_task_and_levels_of_its_name():
 def test_the_model_is_what_its_section_says():
     config = base.get_config()
     config.model.update(
-        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False,
+        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False, share=False,
         dtype="bfloat16",
     )  # fmt: skip
     model = build_model(config)
