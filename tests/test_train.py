@@ -80,7 +80,8 @@ def test_every_figure_is_written_and_finite(run, tmp_path):
     lines = figures(tmp_path / "a")
     assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 12]
     assert set(lines[-1]) == {
-        "step", "loss", "psnr", "grad_norm", "learning_rate", "validation_psnr"
+        "step", "loss", "psnr", "grad_norm", "learning_rate", "validation_psnr",
+        "validation_baseline",
     }  # fmt: skip
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     np.testing.assert_allclose(lines[0]["psnr"], 10 * np.log10(255**2 / lines[0]["loss"]))
