@@ -12,6 +12,7 @@ from ml_collections import ConfigDict, config_flags
 from nlrn_jax import config as configuration
 from nlrn_jax.allocator import use_huge_pages
 from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
+from nlrn_jax.compare import compare
 from nlrn_jax.config import ConfigError
 from nlrn_jax.evaluate import evaluate, read_benchmarks
 from nlrn_jax.files import find_jobs, restore_files
@@ -19,11 +20,16 @@ from nlrn_jax.image import ImageError
 from nlrn_jax.patches import restore_patches
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
+from nlrn_jax.study import read_members, study
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore"], "What to do")
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "evaluate", "restore", "compare", "study"], "What to do"
+)
+# Of --mode=compare:
+RUNS = flags.DEFINE_list("runs", None, "Folders of the runs to compare, commas between")
 # Of --mode=restore:
 INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
 OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
@@ -46,8 +52,11 @@ def main(_) -> None:
     workdir = Path(WORKDIR.value)
     if MODE.value == "restore":
         return run_restoration(workdir)
+    if MODE.value == "compare":
+        return compare([Path(run) for run in RUNS.value], workdir)
     configuration.check(CONFIG.value)
-    {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
+    modes = {"train": run_training, "evaluate": run_evaluation, "study": run_study}
+    modes[MODE.value](CONFIG.value, workdir)
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
@@ -82,6 +91,19 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
         _, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     _score(config, workdir, _benchmarks(config, held_out))
     print(f"pictures and figures are in {workdir}/evaluation", flush=True)
+
+
+def run_study(config: ConfigDict, workdir: Path) -> None:
+    """Train the members of a study, and show what they reach."""
+    flag = flags.FLAGS["config"]
+    given = config_flags.get_override_values(flag)
+    members = read_members(config_flags.get_config_filename(flag), config, given)
+    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    require_size(training, _patch_side(config), "data.patch")
+    require_size(held_out, _scored_side(config), "scoring")
+    diverged = study(members, workdir, training, held_out)
+    if diverged:
+        raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
 
 
 def run_restoration(workdir: Path) -> None:
@@ -181,11 +203,13 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        source = (
-            (INPUT, "photos") if MODE.value == "restore" else (CONFIG, "configs/sr_x3.py:quick")
-        )
+        source = {
+            "restore": (INPUT, "photos"),
+            "compare": (RUNS, "runs/a,runs/b"),
+            "study": (CONFIG, "configs/study_steps.py:quick"),
+        }.get(MODE.value, (CONFIG, "configs/sr_x3.py:quick"))
         for flag, example in (source, (WORKDIR, "runs/NAME")):
-            if flag.value in (None, ""):
+            if flag.value in (None, "", []):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so
         reason = error.args[0]
