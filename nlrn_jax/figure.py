@@ -46,6 +46,7 @@ def draw_curve(path: Path, lines: Sequence[Mapping]) -> None:
     axes.plot(steps, psnr, color=COLOURS[0], marker="o", markersize=3, label="validation")
     _draw_baseline(axes, series(lines, "validation_baseline")[1], "validation, input")
     axes.set(xlabel="step", ylabel="PSNR, dB")
+    axes.locator_params(axis="x", integer=True)
     axes.legend(frameon=False)
     _save(figure, path)
 
@@ -55,11 +56,13 @@ def draw_runs(path: Path, curves: Sequence[Curve]) -> None:
     timed = all(curve.seconds for curve in curves)
     figure, panels = _figure(2 if timed else 1)
     _draw_curves(panels[0], "step", [(curve, curve.steps) for curve in curves])
+    panels[0].locator_params(axis="x", integer=True)
     if timed:
         unit, length = _time_unit(max(curve.seconds[-1] for curve in curves))
         by_time = [(curve, np.divide(curve.seconds, length)) for curve in curves]
         _draw_curves(panels[1], f"{unit} of training", by_time)
         panels[1].set_ylabel("")
+        panels[1].set_xlim(left=0)
     panels[0].legend(frameon=False)
     _save(figure, path)
 
@@ -90,6 +93,7 @@ def draw_study(
     left.set(xlabel=field, ylabel="validation PSNR after the last step, dB")
     left.set_xticks(places)
     _draw_curves(right, "step", [(curve, curve.steps) for curve in curves])
+    right.locator_params(axis="x", integer=True)
     right.legend(frameon=False, title=f"input: {baseline:.2f} dB")
     _save(figure, path)
 

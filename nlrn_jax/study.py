@@ -43,9 +43,12 @@ def read_members(recipe: str, base: ConfigDict, given: Sequence[str]) -> dict[st
     members = runpy.run_path(path).get("members")
     if members is None:
         raise ConfigError(f"{path} has no members(), so it is no study, as configs/study_*.py are")
-    return {
+    configs = {
         name: _member(name, base, overrides, given) for name, overrides in members(*variant).items()
     }
+    if len(set(map(to_json, configs.values()))) < max(2, len(configs)):
+        raise ConfigError(f"{path}: a study needs at least two members, and no two alike")
+    return configs
 
 
 def study(
@@ -110,7 +113,11 @@ def _member(
         if field in given:
             raise ConfigError(f"--config.{field} is what the study varies: leave it to the study")
         section, leaf = field.split(".")
-        config[section][leaf] = value
+        try:
+            config[section][leaf] = value
+        except TypeError as error:
+            wanted = type(config[section][leaf]).__name__
+            raise ConfigError(f"member {name}: {field}={value!r} is no {wanted}") from error
     try:
         check(config)
     except ConfigError as error:
