@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.model.steps = 12  # T, recurrent states
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
     config.model.propagate = True  # carry the correlation from state to state
+    config.model.share = True  # the same weights in every state; False: each its own
     config.model.carry = "logits"  # or 'embeddings': less memory, more arithmetic, same function
     config.model.remat = "nothing"  # or formed again, not kept: 'correlation', or 'states'
     config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
@@ -51,7 +52,8 @@ def get_config() -> ConfigDict:
     config.log.every = 100  # steps between lines of metrics.jsonl
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = 5_000  # steps between checkpoints; each is validated first
+    config.checkpoint.every = 5_000  # steps between checkpoints
+    config.checkpoint.validation_share = 0.1  # of the time, at most; 0: never, 1: each checkpoint
     config.checkpoint.keep = 3  # newest ones kept, and besides them the best
     config.checkpoint.crop = 128  # side of the held-out images' centre that is validated, pixels
 

@@ -161,18 +161,28 @@ def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
     Raises:
       CheckpointError: it belongs to another configuration; names the fields that differ.
     """
+    require_same_run(workdir, config)
     path = Path(workdir) / "config.json"
-    if path.exists():
-        differing = configuration.differences(read_config(workdir), config)
-        if differing:
-            raise CheckpointError(
-                f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
-                "name another --workdir, or give the fields those values"
-            )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".json.tmp")
     temporary.write_text(configuration.to_json(config))
     temporary.replace(path)
+
+
+def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
+    """Refuse a workdir of another configuration; one that is no run yet will do.
+
+    Raises:
+      CheckpointError: names the fields that differ.
+    """
+    if not (Path(workdir) / "config.json").exists():
+        return
+    differing = configuration.differences(read_config(workdir), config)
+    if differing:
+        raise CheckpointError(
+            f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
+            "name another --workdir, or give the fields those values"
+        )
 
 
 def _placed(array: jax.Array) -> jax.ShapeDtypeStruct:

@@ -61,6 +61,8 @@ def check(config: ConfigDict) -> None:
         ("log.every", config.log.every >= 1, "1 or more steps"),
         ("checkpoint.every", config.checkpoint.every >= 1, "1 or more steps"),
         ("checkpoint.keep", config.checkpoint.keep >= 1, "1 or more checkpoints"),
+        ("checkpoint.validation_share", 0 <= config.checkpoint.validation_share <= 1,
+         "0 (never) to 1 (each checkpoint)"),
         # shaved and cut to a multiple of any scale, it still holds the 11 pixels of SSIM
         ("checkpoint.crop", config.checkpoint.crop >= 32, "32 or more pixels"),
         ("evaluate.patch", config.evaluate.patch >= 1, "1 or more pixels"),
@@ -136,9 +138,14 @@ def from_json(text: str) -> ConfigDict:
     return ConfigDict(_tuples(json.loads(text))).lock()
 
 
+def flatten(config: ConfigDict) -> dict:
+    """Return {'section.field': value}, the values as JSON keeps them (tuples are lists)."""
+    return _flatten(json.loads(to_json(config)))
+
+
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
     """List the fields, with both values, in which two runs are not the same run."""
-    old_fields, new_fields = (_flatten(json.loads(to_json(config))) for config in (old, new))
+    old_fields, new_fields = flatten(old), flatten(new)
     return [
         f"{name}: {old_fields.get(name)!r} there, {new_fields.get(name)!r} now"
         for name in sorted(old_fields | new_fields)

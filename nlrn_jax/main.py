@@ -15,6 +15,7 @@ from nlrn_jax.allocator import use_huge_pages
 from nlrn_jax.benchmarks import Benchmark, Table, planned_tables, tables
 from nlrn_jax.checkpoints import CheckpointError, load, read_config
 from nlrn_jax.classical import require_installed
+from nlrn_jax.compare import compare
 from nlrn_jax.config import ConfigError
 from nlrn_jax.evaluate import evaluate
 from nlrn_jax.explain import check, explain, read_subject
@@ -35,13 +36,15 @@ from nlrn_jax.picture import check_output
 from nlrn_jax.report import ReportError, write_report
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
+from nlrn_jax.study import read_members, study
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore", "explain"], "What to do")
-# Of --mode=evaluate:
-RUNS = flags.DEFINE_list("runs", None, "Workdirs of the runs to evaluate; default: --workdir")
+MODES = ["train", "evaluate", "restore", "explain", "compare", "study"]
+MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do")
+# Of --mode=evaluate and compare:
+RUNS = flags.DEFINE_list("runs", None, "Workdirs of runs, commas between; default: --workdir")
 CHECKPOINT = flags.DEFINE_list("checkpoint", "newest", "Of each run: newest, best, or its step")
 # Of --mode=explain:
 AT = flags.DEFINE_list("at", None, "Y,X: the position that looks, row and column from 0")
@@ -66,16 +69,18 @@ USER_ERRORS = (
     ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, ReportError, OSError
 )  # fmt: skip
 
-WITHOUT_CONFIG = ("restore", "explain")  # modes that read the run's own
+WITHOUT_CONFIG = ("restore", "explain", "compare")  # modes that read the run's own
 
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
     workdir = Path(WORKDIR.value)
     if MODE.value in WITHOUT_CONFIG:
-        return {"restore": run_restoration, "explain": run_explanation}[MODE.value](workdir)
+        modes = {"restore": run_restoration, "explain": run_explanation, "compare": run_comparison}
+        return modes[MODE.value](workdir)
     configuration.check(CONFIG.value)
-    {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
+    modes = {"train": run_training, "evaluate": run_evaluation, "study": run_study}
+    modes[MODE.value](CONFIG.value, workdir)
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
@@ -115,6 +120,24 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
         f"pictures     {workdir}/evaluation",
         flush=True,
     )
+
+
+def run_study(config: ConfigDict, workdir: Path) -> None:
+    """Train the members of a study, and show what they reach."""
+    flag = flags.FLAGS["config"]
+    given = config_flags.get_override_values(flag)
+    members = read_members(config_flags.get_config_filename(flag), config, given)
+    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    require_size(training, _patch_side(config), "data.patch")
+    require_size(held_out, _scored_side(config), "scoring")
+    diverged = study(members, workdir, training, held_out)
+    if diverged:
+        raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
+
+
+def run_comparison(workdir: Path) -> None:
+    """Lay several runs side by side."""
+    compare([Path(run) for run in RUNS.value], workdir)
 
 
 def run_restoration(workdir: Path) -> None:
@@ -242,9 +265,12 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        source = {"restore": (INPUT, "photos"), "explain": (AT, "120,80")}.get(
-            MODE.value, (CONFIG, "configs/sr_x3.py:quick")
-        )
+        source = {
+            "restore": (INPUT, "photos"),
+            "explain": (AT, "120,80"),
+            "compare": (RUNS, "runs/a,runs/b"),
+            "study": (CONFIG, "configs/study_steps.py:quick"),
+        }.get(MODE.value, (CONFIG, "configs/sr_x3.py:quick"))
         for flag, example in (source, (WORKDIR, "runs/NAME")):
             if flag.value in (None, "", []):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")

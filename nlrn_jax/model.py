@@ -149,6 +149,7 @@ class NLRN(nn.Module):
       steps: T, number of states.
       neighborhood: odd side q of the window that a position sees; None is the whole input.
       propagate: carry the correlation from state to state.
+      share: use the same weights in every state; False gives each its own, stacked [T, ...].
       carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
         pixels and whose products take up to T times the arithmetic. The same function.
       remat: what the backward pass forms again instead of keeping it, to save memory: 'nothing';
@@ -166,6 +167,7 @@ class NLRN(nn.Module):
     steps: int = 12
     neighborhood: int | None = None
     propagate: bool = True
+    share: bool = True
     carry: str = "logits"
     remat: str = "nothing"
     dtype: str = "float32"
@@ -210,9 +212,10 @@ class NLRN(nn.Module):
         keep = jax.checkpoint_policies.save_only_these_names(*KEPT)
         cell = nn.scan(
             nn.remat(Cell, prevent_cse=False, policy=keep) if self.remat == "states" else Cell,
-            variable_broadcast="params",
-            variable_axes={"batch_stats": 0, "intermediates": 0},
-            split_rngs={"params": False},
+            variable_broadcast="params" if self.share else False,
+            variable_axes={"batch_stats": 0, "intermediates": 0}
+            | ({} if self.share else {"params": 0}),
+            split_rngs={"params": not self.share},
             in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,
         )(

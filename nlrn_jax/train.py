@@ -9,15 +9,20 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from nlrn_jax import image as im
 from nlrn_jax.checkpoints import Checkpoints, claim_workdir
 from nlrn_jax.config import build_model
 from nlrn_jax.data import batches, measure_speed, network_channels
 from nlrn_jax.evaluate import validate
-from nlrn_jax.log import Log
+from nlrn_jax.figure import draw_curve, stack
+from nlrn_jax.log import Log, read_figures
 from nlrn_jax.model import NLRN, count_parameters
 from nlrn_jax.optim import learning_rate
 from nlrn_jax.sources import Image
 from nlrn_jax.state import TrainState, create_state, evaluated_variables, no_sums, train_step
+from nlrn_jax.validation import is_due
+
+COMPARED = 8  # held-out images in comparison.png: more than that nobody looks at
 
 
 class NotFiniteError(ArithmeticError):
@@ -31,7 +36,8 @@ def train(
 
     Args:
       config: checked configuration.
-      workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/` and `checkpoints/`.
+      workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, `curve.png`
+        and `comparison.png`.
       training: images to learn from, uint8 as decoded.
       held_out: images to validate on; may be none.
 
@@ -83,12 +89,13 @@ def _loop(
             state = state.replace(sums=no_sums())
         if saves:
             _require_finite(state, step, checkpoints)
-            psnr = _validate(model, state, config, held_out, step, log)
-            figures |= {} if psnr is None else {"validation_psnr": psnr}
+            validated = _validate(model, state, config, held_out, step, log)
+            figures |= validated
         if figures:
             log.write(step, figures)  # before the checkpoint: a resumed run keeps these lines
         if saves:
-            checkpoints.save(state, iterator, config, psnr)
+            checkpoints.save(state, iterator, config, validated.get("validation_psnr"))
+            draw_curve(log.folder / "curve.png", read_figures(log.folder))
             meter.restart()
     log.progress(last, float(loss))
     return state
@@ -175,15 +182,16 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
     )
 
 
-def _validate(model, state, config, held_out, step, log) -> float | None:
-    if not held_out:
-        return None
+def _validate(model, state, config, held_out, step, log) -> dict[str, float]:
+    if not is_due(config, held_out, step):
+        return {}
     means, pictures = validate(model, evaluated_variables(state), config, held_out)
     for image, picture in zip(held_out, pictures, strict=True):
         log.image(step, f"validation/{Path(image.name).name}", picture)
+    im.write(log.folder / "comparison.png", stack(pictures[:COMPARED]))
     psnr, baseline = means["network_psnr"], means["baseline_psnr"]
     log.say(f"step {step}: validation {psnr:.2f} dB, {psnr - baseline:+.2f} over its input")
-    return psnr
+    return {"validation_psnr": psnr, "validation_baseline": baseline}
 
 
 def _as_seen(images: list[Image], config: ConfigDict) -> list[Image]:

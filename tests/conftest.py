@@ -34,7 +34,7 @@ def tiny_config():
     config.data.update(patch=10, holdout=1)
     config.train.update(steps=12, batch=2)
     config.log.every = 3
-    config.checkpoint.update(every=4, keep=2, crop=16)
+    config.checkpoint.update(every=4, validation_share=1.0, keep=2, crop=16)
     config.evaluate.update(patch=10, stride=8, batch=4)
     return config
 

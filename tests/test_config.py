@@ -22,7 +22,9 @@ from nlrn_jax.config import (
 )
 
 FOLDER = Path(base.__file__).parent
-RECIPES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "base")
+RECIPES = sorted(
+    path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("base", "study_"))
+)
 VARIANTS = [(name, variant) for name in RECIPES for variant in ("", "quick")]
 VARIANTS.append(("denoise_25", "cpu"))
 
@@ -55,6 +57,7 @@ WRONG = {
     "log.every": [0],
     "checkpoint.every": [0],
     "checkpoint.keep": [0],
+    "checkpoint.validation_share": [-0.1, 1.1, math.nan],
     "checkpoint.crop": [0, 31],
     "evaluate.patch": [0],
     "evaluate.stride": [0, 44],
@@ -66,7 +69,7 @@ WRONG = {
 
 # Bools, and the sources of data, which are read before anything long starts.
 NEVER_WRONG = {
-    "model.propagate", "evaluate.whole", "evaluate.ensemble", "data.train",
+    "model.propagate", "model.share", "evaluate.whole", "evaluate.ensemble", "data.train",
     "data.eval", "data.root",
 }  # fmt: skip
 
@@ -87,6 +90,7 @@ RIGHT = {
     "train.clip": [0.0],
     "train.loss_crop": [0, 5, 43],
     "train.ema": [0.0, 0.999],
+    "checkpoint.validation_share": [0.0, 1.0],
     "checkpoint.crop": [32],
     "evaluate.stride": [1, 43],
     "evaluate.protocol": ["", "denoise", "denoise_clipped"],
@@ -275,7 +279,7 @@ def test_each_recipe_has_the_task_and_levels_of_its_name():
 def test_the_model_is_what_its_section_says():
     config = base.get_config()
     config.model.update(
-        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False,
+        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False, share=False,
         dtype="bfloat16",
     )  # fmt: skip
     model = build_model(config)

@@ -165,6 +165,16 @@ CASES = {
     "a workdir that is a file": (["--workdir={}/file"], 1, "{}/file"),
     "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
     "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
+    "no runs to compare": (["--mode=compare"], 2, "--runs is missing"),
+    "comparing no run": (["--mode=compare", "--runs={}/good"], 1, "{}/good is not the folder"),
+    "a study of a plain recipe": (["--mode=study"], 1, "denoise_25.py has no members()"),
+    "setting what is studied": (
+        ["--mode=study", "--config=configs/study_steps.py:quick"], 1, "--config.model.steps is what"
+    ),
+    "a study that validates nothing": (
+        ["--mode=study", "--config=configs/study_sharing.py:quick", "--config.data.holdout=0"],
+        1, "config.data.holdout",
+    ),
 }  # fmt: skip
 
 
