@@ -129,7 +129,7 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     members = read_members(config_flags.get_config_filename(flag), config, given)
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, _patch_side(config), "data.patch")
-    require_size(held_out, _scored_side(config), "scoring")
+    _require_validated(config, held_out)
     diverged = study(members, workdir, training, held_out)
     if diverged:
         raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
@@ -221,10 +221,15 @@ def _bytes(text: str | None) -> int | None:
 def _planned_tables(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:
     """List what a run will be scored on, and refuse now what could not be scored then."""
     require_installed(configuration.classical_names(config))
-    validated = [Benchmark("held-out", held_out)]
-    tables(validated, configuration.levels(config), configuration.setting(config))
+    _require_validated(config, held_out)
     levels = common_levels([Network("", str(workdir), 0, config)], config)
     return planned_tables(config, levels, held_out)
+
+
+def _require_validated(config: ConfigDict, held_out: list[Image]) -> None:
+    """Refuse images that could not be validated on, by making their tables."""
+    validated = [Benchmark("held-out", held_out)]
+    tables(validated, configuration.levels(config), configuration.setting(config))
 
 
 def _score(
