@@ -11,9 +11,14 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.model import NLRN
 
-# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
-# another number of workers could not read the position that the old ones saved.
-FREE = ("model.carry", "model.remat", "train.steps", "data.eval", "log", "checkpoint", "evaluate")
+# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
+FREE = (
+    "model.carry", "model.remat", "train.steps", "data.eval", "data.workers", "log", "checkpoint",
+    "evaluate",
+)  # fmt: skip
+
+# Fields that runs of earlier versions lack, with the value that is what these versions did.
+ADDED = {("train", "accumulate"): 1}
 
 
 class ConfigError(ValueError):
@@ -44,6 +49,8 @@ def check(config: ConfigDict) -> None:
         ("data.workers", data.workers >= 0, "0 (threads) or the number of processes"),
         ("train.steps", train.steps >= 1, "1 or more"),
         ("train.batch", train.batch >= 1, "1 or more"),
+        ("train.accumulate", train.accumulate >= 1 and train.batch % train.accumulate == 0,
+         "1 or more micro-batches, and a divisor of train.batch"),
         ("train.learning_rate", 0 < train.learning_rate < math.inf, "above 0"),
         ("train.schedule", train.schedule in ("halve", "cosine"), "'halve' or 'cosine'"),
         ("train.halve_at", _are_fractions(train.halve_at), "fractions of the run, as (0.5,)"),
@@ -94,7 +101,11 @@ def to_json(config: ConfigDict) -> str:
 
 def from_json(text: str) -> ConfigDict:
     """Read what `to_json` wrote; lists become tuples again."""
-    return ConfigDict(_tuples(json.loads(text))).lock()
+    config = ConfigDict(_tuples(json.loads(text)))
+    for (section, name), value in ADDED.items():
+        if name not in config[section]:
+            config[section][name] = value
+    return config.lock()
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:

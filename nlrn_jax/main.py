@@ -6,16 +6,19 @@ import shlex
 import sys
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from nlrn_jax import config as configuration
 from nlrn_jax.allocator import use_huge_pages
-from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
+from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, meet, read_config
 from nlrn_jax.config import ConfigError
+from nlrn_jax.devices import DevicesError, join
 from nlrn_jax.evaluate import evaluate, read_benchmarks
 from nlrn_jax.files import find_jobs, restore_files
 from nlrn_jax.image import ImageError
+from nlrn_jax.interruption import Interrupted
 from nlrn_jax.patches import restore_patches
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
@@ -24,6 +27,11 @@ from nlrn_jax.train import NotFiniteError, train
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
 MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore"], "What to do")
+DISTRIBUTED = flags.DEFINE_string(
+    "distributed", None, "Train in several processes: auto (TPU pod, Slurm, Open MPI, Kubernetes),"
+    " or INDEX/COUNT@HOST:PORT",
+)  # fmt: skip
+CACHE = flags.DEFINE_string("compilation_cache", None, "Folder to keep compiled programs in")
 # Of --mode=restore:
 INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
 OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
@@ -38,16 +46,26 @@ PATCHES = flags.DEFINE_integer(
 STRIDE = flags.DEFINE_integer("stride", 7, "Between patches, pixels", lower_bound=1)
 
 # What a user can mend: shown as one line. Anything else is our mistake and keeps its traceback.
-USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError)
+USER_ERRORS = (
+    ConfigError, DevicesError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError,
+)  # fmt: skip
 
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
     workdir = Path(WORKDIR.value)
-    if MODE.value == "restore":
-        return run_restoration(workdir)
-    configuration.check(CONFIG.value)
-    {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
+    if MODE.value != "restore":
+        configuration.check(CONFIG.value)
+    if CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if DISTRIBUTED.value:
+        join(DISTRIBUTED.value)
+    actions = {"train": run_training, "evaluate": run_evaluation, "restore": run_restoration}
+    if MODE.value == "train" or _is_first():
+        actions[MODE.value](CONFIG.value, workdir)
+    if DISTRIBUTED.value:
+        meet("finished")  # the first process scores alone, and the others stay alive so long
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
@@ -55,10 +73,12 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, _patch_side(config), "data.patch")
     benchmarks = _benchmarks(config, held_out)
-    if config.data.train == "samples" and config.train.steps > 10_000:
+    if config.data.train == "samples" and config.train.steps > 10_000 and _is_first():
         print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
               " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
     train(config, workdir, training, held_out)
+    if not _is_first():
+        return
     _score(config, workdir, benchmarks)
     print(
         f"weights      {workdir}/checkpoints\n"
@@ -84,7 +104,7 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     print(f"pictures and figures are in {workdir}/evaluation", flush=True)
 
 
-def run_restoration(workdir: Path) -> None:
+def run_restoration(_: ConfigDict | None, workdir: Path) -> None:
     """Restore picture files with the newest checkpoint of a workdir."""
     config = read_config(workdir)
     scale, memory = _scale(config), _bytes(MEMORY.value)
@@ -112,6 +132,11 @@ def run_restoration(workdir: Path) -> None:
     print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
     if failed:
         sys.exit(1)
+
+
+def _is_first() -> bool:
+    """Return whether this process is the one that speaks and scores."""
+    return not DISTRIBUTED.value or jax.process_index() == 0
 
 
 def _scale(config: ConfigDict) -> int:
@@ -170,7 +195,8 @@ def _scored_side(config: ConfigDict) -> int:
 
 def _command(mode: str) -> str:
     """Repeat the command as typed, with another mode."""
-    kept = [arg for arg in sys.argv[1:] if not arg.startswith(("--mode", "--config.data.eval"))]
+    dropped = ("--mode", "--config.data.eval", "--distributed")
+    kept = [arg for arg in sys.argv[1:] if not arg.startswith(dropped)]
     return shlex.join(["python", "-m", "nlrn_jax.main", *kept, f"--mode={mode}"])
 
 
@@ -211,6 +237,10 @@ def run() -> None:
     def guarded(argv):
         try:
             main(argv)
+        except Interrupted as interrupted:
+            if _is_first():
+                print(interrupted, flush=True)
+            sys.exit(interrupted.status)
         except USER_ERRORS as error:
             _fail(str(error), 1)
         except KeyboardInterrupt:

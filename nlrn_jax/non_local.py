@@ -11,6 +11,7 @@ Pure functions. Correlation and softmax are float32 whatever the inputs are.
 import jax
 
 from nlrn_jax import whole, windowed
+from nlrn_jax.devices import on_each_device
 
 
 def non_local(
@@ -48,7 +49,7 @@ def non_local(
     correlation = _started(correlation, theta.shape, neighborhood)
     if neighborhood is None:
         return whole.whole(theta, phi, g, correlation, size)
-    return windowed.windowed(theta, phi, g, correlation, size, neighborhood)
+    return _windowed(theta, phi, g, correlation, size, neighborhood)
 
 
 def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
@@ -59,7 +60,7 @@ def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
     _check(theta, phi, g, neighborhood)
     if neighborhood is None:
         return whole.whole(theta, phi, g, None, size)[0]
-    return windowed.windowed(theta, phi, g, None, size, neighborhood)[0]
+    return _windowed(theta, phi, g, None, size, neighborhood)[0]
 
 
 def initial_correlation(shape, neighborhood=None) -> jax.Array:
@@ -67,6 +68,13 @@ def initial_correlation(shape, neighborhood=None) -> jax.Array:
     if neighborhood is None:
         return whole.zero_correlation(shape)
     return windowed.zero_correlation(shape, neighborhood)
+
+
+def _windowed(theta, phi, g, correlation, size, neighborhood):
+    def respond(theta, phi, g, correlation):
+        return windowed.windowed(theta, phi, g, correlation, size, neighborhood)
+
+    return on_each_device(respond, theta, phi, g, correlation)
 
 
 def _check(theta, phi, g, neighborhood) -> None:
