@@ -54,7 +54,10 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type | None = None, *_) -> None:
+        lost = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError)
+        if lost and jax.process_count() > 1:
+            return  # a process is gone, and what is being written would wait for it
         with _said_in_one_line(self._folder):
             self._manager.close()  # waits for what is still being written
 

@@ -1,6 +1,7 @@
 """Command line: python -m nlrn_jax.main --config=configs/sr_x3.py:quick --workdir=runs/x."""
 
 import functools
+import os
 import re
 import shlex
 import sys
@@ -243,6 +244,12 @@ def run() -> None:
             sys.exit(interrupted.status)
         except USER_ERRORS as error:
             _fail(str(error), 1)
+        except jax.errors.JaxRuntimeError as error:
+            if not DISTRIBUTED.value:
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            _fail(f"another process ended, or this one failed: {reason}; the same command goes on "
+                  "from the newest checkpoint", 1)  # fmt: skip
         except KeyboardInterrupt:
             _fail("interrupted; the same command goes on from the newest checkpoint", 130)
 
@@ -251,6 +258,9 @@ def run() -> None:
 
 def _fail(message: str, status: int) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    if jax.distributed.is_initialized():  # at exit JAX would wait for processes that wait for us
+        sys.stdout.flush()
+        os._exit(status)
     sys.exit(status)
 
 
