@@ -14,7 +14,7 @@ from optax import microbatching
 from nlrn_jax.config import build_model
 from nlrn_jax.devices import by_batch, replicated
 from nlrn_jax.model import GREY_LEVELS, NLRN
-from nlrn_jax.optim import optimizer
+from nlrn_jax.optim import optimizer, rest_idle_biases
 
 
 @struct.dataclass
@@ -106,6 +106,7 @@ def train_step(
         size, mean = train.batch // train.accumulate, microbatching.AccumulationType.MEAN
         gradients_of = microbatching.microbatch(gradients_of, 1, size, mean)
     (loss, updated), gradients = gradients_of(state.variables["params"], batch)
+    gradients = rest_idle_biases(gradients)
     chain = optimizer(train)
     updates, chain_state = chain.update(gradients, state.optimizer, state.variables["params"])
     params = optax.apply_updates(state.variables["params"], updates)
