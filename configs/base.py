@@ -40,7 +40,8 @@ def get_config() -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.steps = 500_000  # of gradient descent, in all
-    config.train.batch = 16  # patches a step
+    config.train.batch = 16  # patches a step, on all devices together
+    config.train.accumulate = 1  # micro-batches a step: less memory; each has its own statistics
     config.train.learning_rate = 1e-3  # Adam's
     config.train.schedule = "halve"  # at the fractions below; or 'cosine', down to zero
     config.train.halve_at = (0.2, 0.4, 0.6, 0.8, 0.9)  # of train.steps

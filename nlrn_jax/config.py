@@ -14,11 +14,10 @@ from nlrn_jax.protocols import TASKS, Setting
 
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 
-# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
-# another number of workers could not read the position that the old ones saved.
+# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
 FREE = (
-    "model.carry", "model.remat", "train.steps", "data.eval", "data.root", "log", "checkpoint",
-    "evaluate",
+    "model.carry", "model.remat", "train.steps", "data.eval", "data.root", "data.workers", "log",
+    "checkpoint", "evaluate",
 )  # fmt: skip
 
 
@@ -52,6 +51,8 @@ def check(config: ConfigDict) -> None:
         ("data.workers", data.workers >= 0, "0 (threads) or the number of processes"),
         ("train.steps", train.steps >= 1, "1 or more"),
         ("train.batch", train.batch >= 1, "1 or more"),
+        ("train.accumulate", train.accumulate >= 1 and train.batch % train.accumulate == 0,
+         "1 or more micro-batches, and a divisor of train.batch"),
         ("train.learning_rate", 0 < train.learning_rate < math.inf, "above 0"),
         ("train.schedule", train.schedule in ("halve", "cosine"), "'halve' or 'cosine'"),
         ("train.halve_at", _are_fractions(train.halve_at), "fractions of the run, as (0.5,)"),

@@ -147,6 +147,30 @@ class Log:
         self._bar.update(self._task, completed=step, status=status)
 
 
+class Silent:
+    """The log of a process that is not the first: shows and writes nothing."""
+
+    folder = None
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Drop the figures: every process has the same."""
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Drop a picture."""
+
+    def progress(self, step: int, loss: float, note: str = "") -> None:
+        """Show nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
 def read_figures(workdir: str | os.PathLike) -> list[dict]:
     """Read the lines of a run's `metrics.jsonl` in their order, {'step': ..., figures} each.
 

@@ -14,6 +14,7 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 
 from nlrn_jax import whole, windowed
+from nlrn_jax.devices import on_each_device
 
 KEPT = ("response", "normaliser")  # by rematerialisation: with these, no logits are formed again
 
@@ -72,10 +73,14 @@ def initial_correlation(shape, neighborhood=None) -> jax.Array:
 def forward(theta, phi, g, correlation, size, neighborhood):
     """Return response, normaliser and correlation in the form of the neighborhood."""
     _check(theta, phi, g, neighborhood)
+
+    def of_windows(theta, phi, g, correlation):
+        return windowed.forward(theta, phi, g, correlation, size, neighborhood)
+
     if neighborhood is None:
         parts = whole.forward(theta, phi, g, correlation, size)
     else:
-        parts = windowed.forward(theta, phi, g, correlation, size, neighborhood)
+        parts = on_each_device(of_windows, theta, phi, g, correlation)
     response, normaliser, correlation = parts
     return *map(checkpoint_name, (response, normaliser), KEPT), correlation
 
@@ -86,17 +91,22 @@ def backward(neighborhood, residuals, d_response, d_correlation):
     `residuals`: the inputs of `forward` but for the neighborhood, with the correlation that it
     returned instead of the one it was given, then its normaliser and response.
     """
-    gradients = *residuals, d_response, d_correlation
+    *inputs, size, normaliser, response = residuals
     if neighborhood is None:
-        return whole.backward(*gradients)
-    return windowed.backward(*gradients, neighborhood)
+        return whole.backward(*residuals, d_response, d_correlation)
+
+    def of_windows(theta, phi, g, correlation, *others):
+        return windowed.backward(theta, phi, g, correlation, size, *others, neighborhood)
+
+    return on_each_device(of_windows, *inputs, normaliser, response, d_response, d_correlation)
 
 
 def undo(theta, phi, correlation, neighborhood) -> jax.Array:
     """Return the correlation before the state that added `theta` and `phi` to it."""
     if neighborhood is None:
         return whole.undo(theta, phi, correlation)
-    return windowed.undo(theta, phi, correlation, neighborhood)
+    of_windows = functools.partial(windowed.undo, neighborhood=neighborhood)
+    return on_each_device(of_windows, theta, phi, correlation)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))

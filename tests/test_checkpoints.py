@@ -42,28 +42,19 @@ def test_a_state_comes_back_though_steps_go_on_while_it_is_written(run, tiny_con
     step, state, iterator, checkpoints = run
     state, _ = step(state, next(iterator))
     saved = jax.tree.map(np.array, state)
-    checkpoints.save(state, iterator, tiny_config, psnr=None)
+    checkpoints.save(state, tiny_config, psnr=None)
     for _ in range(5):
         state, _ = step(state, next(iterator))  # donates the buffers that are being written
-    checkpoints.save(state, iterator, tiny_config, psnr=None)
+    checkpoints.save(state, tiny_config, psnr=None)
     assert_equal(checkpoints.restore_state(1, create_state(tiny_config)), saved)
     assert_equal(checkpoints.restore_state(6, create_state(tiny_config)), state)
-
-
-def test_the_data_stream_goes_on_where_it_was(run, tiny_config, photographs):
-    step, state, iterator, checkpoints = run
-    state, _ = step(state, next(iterator))
-    checkpoints.save(state, iterator, tiny_config, psnr=None)
-    expected = [next(iterator) for _ in range(3)]
-    fresh = checkpoints.restore_data(1, batches(photographs, tiny_config))
-    assert_equal([next(fresh) for _ in range(3)], expected)
 
 
 def test_the_newest_and_the_best_are_kept(run, tiny_config, tmp_path):
     step, state, iterator, checkpoints = run
     for psnr in (20.0, 29.0, 25.0, 24.0, 23.0):
         state, _ = step(state, next(iterator))
-        checkpoints.save(state, iterator, tiny_config, psnr)
+        checkpoints.save(state, tiny_config, psnr)
     assert (checkpoints.newest, checkpoints.best) == (5, 2)
     checkpoints.__exit__()  # old ones go when the last write is done
     assert {int(p.name) for p in (tmp_path / "checkpoints").iterdir()} == {2, 4, 5}
@@ -73,7 +64,7 @@ def test_load_brings_model_and_weights_together(run, tiny_config, tmp_path):
     step, state, iterator, checkpoints = run
     for psnr in (30.0, 20.0):
         state, _ = step(state, next(iterator))
-        checkpoints.save(state, iterator, tiny_config, psnr)
+        checkpoints.save(state, tiny_config, psnr)
         best = best if psnr < 30 else jax.tree.map(np.array, state.variables)  # noqa: F821
     checkpoints.__exit__()
     model, variables = load(tmp_path)
@@ -91,14 +82,14 @@ def test_load_takes_the_averaged_weights_where_the_run_keeps_them(
     step = functools.partial(train_step, build_model(tiny_config), tiny_config.train)
     state, _ = jax.jit(step)(create_state(tiny_config), next(iterator))
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        checkpoints.save(state, iterator, tiny_config, psnr=None)
+        checkpoints.save(state, tiny_config, psnr=None)
     assert_equal(load(tmp_path)[1], state.average)
 
 
 def test_the_configuration_lies_in_the_workdir_and_in_the_checkpoint(run, tiny_config, tmp_path):
     step, state, iterator, checkpoints = run
     state, _ = step(state, next(iterator))
-    checkpoints.save(state, iterator, tiny_config, psnr=None)
+    checkpoints.save(state, tiny_config, psnr=None)
     checkpoints.__exit__()
     assert differences(read_config(tmp_path), tiny_config) == []
     stored = json.loads((tmp_path / "checkpoints" / "1" / "config" / "metadata").read_text())
@@ -108,14 +99,14 @@ def test_the_configuration_lies_in_the_workdir_and_in_the_checkpoint(run, tiny_c
 def test_what_a_killed_save_left_behind_is_neither_loaded_nor_kept(run, tiny_config, tmp_path):
     step, state, iterator, checkpoints = run
     state, _ = step(state, next(iterator))
-    checkpoints.save(state, iterator, tiny_config, psnr=None)
+    checkpoints.save(state, tiny_config, psnr=None)
     checkpoints.__exit__()
     half = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-1700000000"
     (half / "state").mkdir(parents=True)
     with Checkpoints(tmp_path, keep=2) as again:
         assert again.newest == 1
         state, _ = step(state, next(iterator))
-        again.save(state, iterator, tiny_config, psnr=None)
+        again.save(state, tiny_config, psnr=None)
     assert not half.exists()
 
 

@@ -48,6 +48,7 @@ WRONG = {
     "data.workers": [-1],
     "train.steps": [0],
     "train.batch": [0],
+    "train.accumulate": [0, -1, 3, 32],
     "train.learning_rate": [0.0, -1e-3, math.inf, math.nan],
     "train.schedule": ["", "linear"],
     "train.halve_at": [(0.0,), (1.0,), (0.5, 100_000), (math.nan,), ("a",)],
@@ -99,7 +100,9 @@ RIGHT = {
 }
 
 # What a resumed run may change.
-FREE = {"train.steps", "data.eval", "data.root", "model.carry", "model.remat"}
+FREE = {
+    "train.steps", "data.eval", "data.root", "data.workers", "model.carry", "model.remat",
+}  # fmt: skip
 FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
 
 

@@ -18,7 +18,7 @@ from absl.testing import flagsaver
 from PIL import Image as Pillow
 
 from configs import base, sr_x2
-from nlrn_jax import main
+from nlrn_jax import main, modes
 from nlrn_jax.checkpoints import claim_workdir
 from nlrn_jax.data import Patch
 from nlrn_jax.sources import Image
@@ -421,7 +421,7 @@ def test_what_cannot_be_explained_is_said_before_anything_is_compiled(
 def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, scales):
     config = base.quick(base.get_config())
     config.task, config.degrade.scales, config.data.patch = "sr", scales, patch
-    side = main._patch_side(config)
+    side = modes.patch_side(config)
     cut = Patch("sr", config.degrade.sigma, scales, patch)
 
     def draw(side):
