@@ -17,13 +17,16 @@ from nlrn_jax.evaluate import evaluate, read_benchmarks
 from nlrn_jax.files import find_jobs, restore_files
 from nlrn_jax.image import ImageError
 from nlrn_jax.patches import restore_patches
+from nlrn_jax.plan import plan
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
 from nlrn_jax.train import NotFiniteError, train
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore"], "What to do")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore", "plan"], "What to do")
+# Of --mode=plan:
+TOPOLOGY = flags.DEFINE_string("topology", "local", "Machine to plan for, as v5e:4x4, or local")
 # Of --mode=restore:
 INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
 OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
@@ -43,11 +46,19 @@ USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteE
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
-    workdir = Path(WORKDIR.value)
     if MODE.value == "restore":
-        return run_restoration(workdir)
+        return run_restoration(Path(WORKDIR.value))
     configuration.check(CONFIG.value)
+    if MODE.value == "plan":
+        return run_plan(CONFIG.value)
+    workdir = Path(WORKDIR.value)
     {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
+
+
+def run_plan(config: ConfigDict) -> None:
+    """Say what training takes on a machine that need not be there."""
+    for line in plan(config, TOPOLOGY.value):
+        print(line, flush=True)
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
@@ -184,7 +195,8 @@ def parse(argv: list[str]) -> list[str]:
         source = (
             (INPUT, "photos") if MODE.value == "restore" else (CONFIG, "configs/sr_x3.py:quick")
         )
-        for flag, example in (source, (WORKDIR, "runs/NAME")):
+        needed = [source] if MODE.value == "plan" else [source, (WORKDIR, "runs/NAME")]
+        for flag, example in needed:
             if flag.value in (None, ""):
                 raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so
