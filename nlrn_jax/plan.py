@@ -98,8 +98,8 @@ def largest_share(
 ) -> tuple[int, int | None, int]:
     """Search for the most patches that one device can take.
 
-    Memory grows almost in proportion, so a guess is made from the last that fitted. Within a
-    sixteenth the search ends.
+    Memory grows almost as a straight line, so a guess is made from the last two that fitted. Within
+    a sixteenth the search ends.
 
     Args:
       fits: number of patches -> bytes that they take, or None where they do not fit.
@@ -112,16 +112,26 @@ def largest_share(
       how many were tried.
     """
     low, high = (share, None) if used else (0, share)
+    points = [(0, 0), (share, used)] if used else [(0, 0)]
     for tried in range(COMPILATIONS):
         if high is not None and high - low <= max(1, low // 16):
             return low, high, tried
-        guess = int(low * memory / used) if used else high // 2
-        guess = max(guess, low + 1 + low // 16)
+        guess = max(_extrapolate(points, memory), low + max(1, low // 16))
         if high is not None and guess >= high:
             guess = (low + high) // 2
-        taken = fits(guess)
-        low, high, used = (guess, high, taken) if taken else (low, guess, used)
+        if taken := fits(guess):
+            low, points = guess, [points[-1], (guess, taken)]
+        else:
+            high = guess
     return low, high, COMPILATIONS
+
+
+def _extrapolate(points: list[tuple[int, int]], memory: float) -> int:
+    """Return the share whose bytes would fill the memory, on the line through two points."""
+    if len(points) < 2 or points[1][1] <= points[0][1]:
+        return 2 * points[-1][0]
+    (share, used), (more, used_by_more) = points
+    return int(more + (memory - used_by_more) * (more - share) / (used_by_more - used))
 
 
 def _bytes_of_share(config: ConfigDict, machine: Machine, share: int) -> int | None:
@@ -229,11 +239,12 @@ def _advice(config: ConfigDict, step: Step, machine: Machine, speed: Speed) -> I
     if not speed.reductions:
         return
     share, gain = speed.reductions / seconds, speed.gain(LIKELY)
-    more = f"twice the devices at this batch would be at most {gain:.2f} times as fast"
     if step.batch == count:
-        more = "the batch cannot be divided further"
-    verdict = "pay" if gain > 1.5 else "hardly pay: take a larger batch or fewer"
-    yield f"Reductions are {share:.0%} of it; {more}. More devices {verdict}."
+        more = "A batch of one patch a device can be divided no further"
+    else:
+        pays = "more devices pay" if gain > 1.5 else "more devices hardly pay"
+        more = f"Twice the devices, at this batch, at most {gain:.2f} times as fast: {pays}"
+    yield f"Reductions take {share:.0%} of that. {more}."
 
 
 def _largest(low: int, high: int | None, tried: int, count: int) -> str:
