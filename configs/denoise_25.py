@@ -9,8 +9,8 @@ Published, 500,000 steps: Set12 30.80 dB, BSD68 29.41 dB (Liu et al. 2018).
 Cost: 0.8 s a patch and step on 2 CPU cores (batch 2), 75 days for the whole run there: it wants an
 accelerator, and has not been run in full by us.
 
-In half an hour on 2 CPU cores a network of 22,051 parameters reaches 29.81 dB on Set12 (patches of 32,
-stride 7; 35 minutes with other work on the machine):
+In half an hour on 2 CPU cores a network of 22,051 parameters reaches 29.81 dB on Set12 (patches
+of 32, stride 7; 35 minutes with other work on the machine):
 
     python -m nlrn_jax.main --config=configs/denoise_25.py:cpu --workdir=runs/cpu_25 \\
         --config.data.train=folder:bsds500 --config.data.eval=folder:set12

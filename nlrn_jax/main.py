@@ -54,7 +54,9 @@ def main(_) -> None:
 
 
 def _act(mode: str) -> None:
-    if mode in OF_A_RUN:
+    if mode == "plan":
+        modes.run_plan(options.CONFIG.value)
+    elif mode in OF_A_RUN:
         OF_A_RUN[mode](Path(options.WORKDIR.value))
     else:
         OF_A_RECIPE[mode](options.CONFIG.value, Path(options.WORKDIR.value))

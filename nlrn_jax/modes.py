@@ -32,6 +32,7 @@ from nlrn_jax.methods import (
 )
 from nlrn_jax.patches import restore_patches
 from nlrn_jax.picture import check_output
+from nlrn_jax.plan import plan
 from nlrn_jax.report import write_report
 from nlrn_jax.restore import average_views, restore, restore_by
 from nlrn_jax.sources import Image, hold_out, read_images, require_size
@@ -93,6 +94,12 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
         raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
 
 
+def run_plan(config: ConfigDict) -> None:
+    """Say what training takes on a machine that need not be there."""
+    for line in plan(config, options.TOPOLOGY.value):
+        print(line, flush=True)
+
+
 def run_comparison(workdir: Path) -> None:
     """Lay several runs side by side."""
     compare([Path(run) for run in options.RUNS.value], workdir)
@@ -101,10 +108,11 @@ def run_comparison(workdir: Path) -> None:
 def run_restoration(workdir: Path) -> None:
     """Restore picture files with the newest checkpoint of a workdir."""
     config = read_config(workdir)
-    scale, way = options.scale(config), _way(config, workdir)
+    scale = options.scale(config)
     suffix = f"_x{scale}" if scale > 1 else "_restored"
     output = options.OUTPUT.value and Path(options.OUTPUT.value)
     jobs = find_jobs(Path(options.INPUT.value), output, suffix)
+    way = _way(config, workdir)
     if config.model.channels == 1:
         how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)

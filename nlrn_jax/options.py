@@ -17,6 +17,7 @@ MODES = {  # and the flag that each cannot do without, with an example
     "explain": ("at", "120,80"),
     "compare": ("runs", "runs/a,runs/b"),
     "study": ("config", "configs/study_steps.py:quick"),
+    "plan": ("config", "configs/sr_x3.py"),
 }
 CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
@@ -29,6 +30,8 @@ CACHE = flags.DEFINE_string("compilation_cache", None, "Folder to keep compiled 
 # Of --mode=evaluate and compare:
 RUNS = flags.DEFINE_list("runs", None, "Workdirs of runs, commas between; default: --workdir")
 CHECKPOINT = flags.DEFINE_list("checkpoint", "newest", "Of each run: newest, best, or its step")
+# Of --mode=plan:
+TOPOLOGY = flags.DEFINE_string("topology", "local", "Machine to plan for, as v5e:4x4, or local")
 # Of --mode=explain:
 AT = flags.DEFINE_list("at", None, "Y,X: the position that looks, row and column from 0")
 STATES = flags.DEFINE_list("states", None, "States to draw, as 1,4,12; default: four of them")
@@ -55,7 +58,8 @@ def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        for name, example in (MODES[MODE.value], ("workdir", "runs/NAME")):
+        workdir = [] if MODE.value == "plan" else [("workdir", "runs/NAME")]
+        for name, example in (MODES[MODE.value], *workdir):
             if flags.FLAGS[name].value in (None, "", []):
                 raise flags.Error(f"--{name} is missing, as in --{name}={example}")
     except (AttributeError, KeyError) as error:  # how ml_collections says so

@@ -1,7 +1,6 @@
 """The state of a training run, and the pure step that advances it."""
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -57,10 +56,8 @@ def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainStat
     return jax.jit(init, out_shardings=place)(jax.random.key(config.seed))
 
 
-def compile_step(
-    config: ConfigDict, mesh: Mesh, state: TrainState
-) -> Callable[[TrainState, dict], tuple[TrainState, jax.Array]]:
-    """Compile `train_step` for a mesh: the state on every device, the batch split, donating both.
+def trace_step(config: ConfigDict, mesh: Mesh, state: TrainState) -> jax.stages.Traced:
+    """Trace `train_step` for a mesh: the state on every device, the batch split, donating both.
 
     Args:
       config: the whole configuration.
@@ -78,7 +75,7 @@ def compile_step(
         donate_argnums=0,
     )
     with jax.set_mesh(mesh):  # for what XLA cannot split: see `on_each_device`
-        return step.lower(state, {"input": patch, "target": patch}).compile()
+        return step.trace(state, {"input": patch, "target": patch})
 
 
 def train_step(

@@ -24,7 +24,7 @@ from nlrn_jax.log import Log, Silent, read_figures
 from nlrn_jax.model import count_parameters
 from nlrn_jax.optim import learning_rate
 from nlrn_jax.sources import Image
-from nlrn_jax.state import TrainState, compile_step, create_state, evaluated_variables, no_sums
+from nlrn_jax.state import TrainState, create_state, evaluated_variables, no_sums, trace_step
 from nlrn_jax.validation import is_due
 
 COMPARED = 8  # held-out images in comparison.png: more than that nobody looks at
@@ -128,7 +128,7 @@ def _compile(
 ) -> jax.stages.Compiled:
     log.say("compiling the step ...")
     begin = time.perf_counter()
-    compiled = compile_step(config, mesh, state)
+    compiled = trace_step(config, mesh, state).lower().compile()
     log.say(f"compiled in {time.perf_counter() - begin:.1f} s")
     return compiled
 

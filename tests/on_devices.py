@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.config import build_model
 from nlrn_jax.devices import data_mesh, join
 from nlrn_jax.patches import restore_patches
-from nlrn_jax.state import compile_step, create_state
+from nlrn_jax.state import create_state, trace_step
 from nlrn_jax.train import train
 
 KINDS = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
@@ -50,7 +50,7 @@ def collectives(**changes) -> dict[str, int]:
     changed.train.batch = 16
     changed.model.update(changes)
     state = jax.eval_shape(lambda: create_state(changed))
-    text = compile_step(changed, data_mesh(), state).as_text()
+    text = trace_step(changed, data_mesh(), state).lower().compile().as_text()
     return Counter(re.findall(rf" ({KINDS})(?:-start)?\(", text))
 
 

@@ -123,7 +123,7 @@ def test_a_checkpoint_is_found_by_name_or_by_step(run, tiny_config, tmp_path):
     step, state, iterator, checkpoints = run
     for psnr in (20.0, 30.0, 25.0):
         state, _ = step(state, next(iterator))
-        checkpoints.save(state, iterator, tiny_config, psnr=psnr)
+        checkpoints.save(state, tiny_config, psnr=psnr)
     checkpoints.__exit__()
     names = ("newest", "best", 3, "2")
     assert [find_step(tmp_path, name) for name in names] == [3, 2, 3, 2]
