@@ -9,6 +9,16 @@ the paper's. The published network has T = 12.
 
 Cost: a step's time grows with T; the eight members together cost as much as five runs of
 configs/denoise_25.py. It wants an accelerator, and has not been run in full by us.
+
+On two CPU cores, 6 minutes:
+
+    python -m nlrn_jax.main --mode=study --config=configs/study_steps.py:quick \\
+        --workdir=runs/study_steps_quick --config.data.train=folder:bsds500/train \\
+        --config.data.holdout=8 --config.checkpoint.every=100 --config.checkpoint.crop=96 \\
+        --config.checkpoint.validation_share=0.2
+
+Validation PSNR after 500 steps with 1, 2, 4 and 8 states: 26.85, 27.10, 27.35, 27.35 dB
+(launch/study.png); 500 steps are too few to tell 4 from 8.
 """
 
 from ml_collections import ConfigDict

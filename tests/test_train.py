@@ -80,8 +80,8 @@ def test_a_run_cut_short_and_resumed_equals_one_that_was_not(run, tmp_path, monk
 def test_a_small_share_of_validation_is_kept_by_a_resumed_run_too(
     run, tmp_path, monkeypatch, tiny_config
 ):
-    """Two checkpoints apart: 12 patches forward every 4 steps of 2 patches, which count thrice."""
-    tiny_config.checkpoint.validation_share = 0.2
+    """Two checkpoints apart: 12 patches forward every 4 steps of 2 patches, which count twice."""
+    tiny_config.checkpoint.validation_share = 0.3
     run("whole")
     lines = figures(tmp_path / "whole")
     assert [line["step"] for line in lines if "validation_psnr" in line] == [8, 12]

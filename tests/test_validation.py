@@ -80,7 +80,7 @@ def test_validation_keeps_its_share_and_wastes_less_than_half_of_it(share, every
 
     side = config.data.patch + 1 if whole else config.evaluate.patch
     one = validated_pixels(config, held_out) * multiply_adds(config, side)
-    step = 3 * config.train.batch * config.data.patch**2
+    step = 2 * config.train.batch * config.data.patch**2
     trained = config.train.steps * step * multiply_adds(config, config.data.patch)
     spent = len(counted) * one
     assert spent / (spent + trained) <= share
