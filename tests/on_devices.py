@@ -70,9 +70,8 @@ def main(devices: str, place: str, *workdirs: str) -> None:
     np.save(Path(workdirs[0]) / "restored.npy", restored)
     counts = {
         "the whole patch": collectives(),
-        "a window": collectives(neighborhood=5),
         "a window, embeddings": collectives(neighborhood=5, carry="embeddings"),
-        "micro-batches": collectives(accumulate=2),
+        "a window, logits, micro-batches": collectives(neighborhood=5, accumulate=2),
     }
     (Path(workdirs[0]) / "collectives.json").write_text(json.dumps(counts))
 
