@@ -141,9 +141,6 @@ def test_a_save_that_fails_is_one_line_and_earlier_ones_are_intact(run, tiny_con
             checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with Checkpoints(tmp_path, keep=2) as again:
+    with Checkpoints(tmp_path, keep=2, read_only=True) as again:
         assert again.newest == 1
         assert_equal(again.restore_state(1, create_state(tiny_config)), saved)
-        again.save(state, tiny_config, psnr=None)
-        again.wait()
-        assert again.newest == 2
