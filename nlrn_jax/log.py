@@ -75,6 +75,7 @@ class Log:
             str(folder / "tensorboard"),
             purge_step=kept_step + 1,
             flush_secs=10,
+            max_queue=0,  # no limit: its thread may have ended, and a full queue would wait for it
             # tensorboardX names files by the second, and would overwrite one just written
             filename_suffix=f".{time.time_ns()}",
         )
@@ -90,13 +91,14 @@ class Log:
         if self._task is not None:
             self._bar.stop()
         self._metrics.close()
-        self._tensorboard.close()
+        if _is_written(self._tensorboard):
+            self._tensorboard.close()
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Append the figures of a step to `metrics.jsonl` and TensorBoard.
 
         JSON has no NaN or infinity: they become null in the file, and stay as they are in
-        TensorBoard. Raises ValueError if a figure is called `step`.
+        TensorBoard. Raises ValueError if a figure is called `step`, OSError if the disk is full.
         """
         if "step" in figures:
             raise ValueError("a figure cannot be called 'step': that is the line's own field")
@@ -104,6 +106,8 @@ class Log:
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._metrics.write(json.dumps({"step": int(step)} | finite, allow_nan=False) + "\n")
         self._metrics.flush()  # a killed run loses nothing
+        if not _is_written(self._tensorboard):
+            raise OSError(f"{self._tensorboard.logdir}: cannot be written to any more; is it full?")
         for name, value in values.items():
             self._tensorboard.add_scalar(name, value, int(step))
 
@@ -302,6 +306,11 @@ def _progress_bar(console: Console) -> Progress:
         console=console,
         refresh_per_second=4,
     )
+
+
+def _is_written(writer) -> bool:
+    """Return whether TensorBoard's thread is at work: after an error it ends, and closing waits."""
+    return writer.file_writer.event_writer._worker.is_alive()
 
 
 def _is_live(console: Console) -> bool:

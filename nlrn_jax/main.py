@@ -64,7 +64,7 @@ def _act(mode: str) -> None:
 
 def run() -> None:
     """Run the program; an error that a user can mend is one line and status 1 or 2."""
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # errors are raised, and shown once
     logging.set_stderrthreshold("error")
 
     def guarded(argv):

@@ -40,6 +40,7 @@ class Run:
 
     def __init__(self, folder: Path, workdir: Path, steps: int, processes: int = 1):
         self.workdir = workdir
+        self._begin = time.time()
         self.output = folder / f"{workdir.name}.txt"
         command = [
             sys.executable, "-m", "nlrn_jax.main", *TINY, f"--config.train.steps={steps}",
@@ -79,8 +80,14 @@ class Run:
         return max((int(path.name) for path in self._saved() if path.name.isdigit()), default=0)
 
     def is_saving(self) -> bool:
-        """Return whether a checkpoint is being written."""
-        return any("tmp" in path.name for path in self._saved())
+        """Return whether a checkpoint is being written, besides what an earlier kill left."""
+        return any("tmp" in path.name and self._is_new(path) for path in self._saved())
+
+    def _is_new(self, path: Path) -> bool:
+        try:
+            return path.stat().st_ctime > self._begin
+        except FileNotFoundError:  # just renamed: complete
+            return False
 
     def _saved(self) -> list[Path]:
         folder = self.workdir / "checkpoints"

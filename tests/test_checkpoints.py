@@ -2,6 +2,7 @@
 
 import functools
 import json
+import resource
 
 import jax
 import numpy as np
@@ -142,3 +143,24 @@ def test_loading_what_is_no_run_says_so(tiny_config, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="not a configuration"):
         load(tmp_path)
+
+
+def test_a_save_that_fails_is_one_line_and_earlier_ones_are_intact(run, tiny_config, tmp_path):
+    """Files may grow to 3000 bytes only, as on a disk that is almost full."""
+    step, state, iterator, checkpoints = run
+    state, _ = step(state, next(iterator))
+    saved = jax.tree.map(np.array, state)
+    checkpoints.save(state, tiny_config, psnr=None)
+    checkpoints.wait()
+    state, _ = step(state, next(iterator))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+        with pytest.raises(CheckpointError, match=r"^[^\n]+/checkpoints: [^\n]+ intact\. [^\n]+$"):
+            checkpoints.save(state, tiny_config, psnr=None)
+            checkpoints.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Checkpoints(tmp_path, keep=2, read_only=True) as again:
+        assert again.newest == 1
+        assert_equal(again.restore_state(1, create_state(tiny_config)), saved)

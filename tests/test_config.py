@@ -1,6 +1,7 @@
 """Configurations: complete, documented, checked field by field, and kept as JSON."""
 
 import importlib
+import json
 import math
 import re
 from pathlib import Path
@@ -288,3 +289,14 @@ def test_the_model_is_what_its_section_says():
     model = build_model(config)
     for field, value in config.model.items():
         assert getattr(model, field) == value
+
+
+def test_a_run_of_an_earlier_version_goes_on():
+    """It lacks the fields that came later, and did what their first values say."""
+    now = base.get_config()
+    earlier = json.loads(to_json(now))
+    del earlier["train"]["accumulate"]
+    assert not differences(from_json(json.dumps(earlier)), now)
+    now.train.accumulate = 2
+    (difference,) = differences(from_json(json.dumps(earlier)), now)
+    assert difference == "train.accumulate: 1 there, 2 now"

@@ -22,22 +22,20 @@ from nlrn_jax.train import train
 ROOT = Path(__file__).parents[1]
 
 
-def elsewhere(folder, devices, places, *names):
-    """Train the runs on other devices, in one process for each place."""
-    cache = jax.config.jax_compilation_cache_dir
+def elsewhere(folder, jobs):
+    """Train on other devices, all at once; a job is the number of devices, the place, and runs."""
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
-        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
     }
-    program = [sys.executable, "tests/on_devices.py", str(devices)]
-    workdirs = [str(folder / name) for name in names]
     processes = [
         subprocess.Popen(
-            [*program, place, *workdirs], cwd=ROOT, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "tests/on_devices.py", str(devices), place]
+            + [str(folder / name) for name in names],
+            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
-        for place in places
+        for devices, place, *names in jobs
     ]  # fmt: skip
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert not any(process.returncode for process in processes), "\n".join(outputs)
@@ -60,11 +58,13 @@ def runs(tmp_path_factory):
     here("1")
     cut(folder, "1", "1, then 8")
     cut(folder, "1", "1, then 2 x 2")
-    elsewhere(folder, 8, ["-"], "8", "1, then 8")
-    elsewhere(folder, 4, ["-"], "4")
-    port = free_port()
-    pair = [f"{i}/2@127.0.0.1:{port}" for i in range(2)]
-    elsewhere(folder, 2, pair, "2 x 2", "1, then 2 x 2")
+    pair = f"/2@127.0.0.1:{free_port()}"
+    jobs = [
+        (8, "-", "8", "1, then 8"),
+        (4, "-", "4"),
+        *((2, f"{i}{pair}", "2 x 2", "1, then 2 x 2") for i in range(2)),
+    ]
+    elsewhere(folder, jobs)
     cut(folder, "8", "8, then 1")
     here("8, then 1")
     cut(folder, "2 x 2", "2 x 2, then 1")

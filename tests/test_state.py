@@ -177,3 +177,47 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
     plain = losses()
     assert fast != plain  # or the plain forms were not used
     np.testing.assert_allclose(fast, plain, rtol=1e-4)
+
+
+def gradients_of(config, batch):
+    """Return the gradients of a step as its first moment shows them: Adam's mu is 0.1 of them."""
+    config.train.clip, config.train.batch = 0.0, len(batch["input"])
+    noise = np.random.default_rng(0)  # else g is zero at first, and nothing reaches theta and phi
+    state = create_state(config)
+    params = jax.tree.map(
+        lambda p: p + 0.1 * noise.standard_normal(p.shape, np.float32), state.variables["params"]
+    )
+    state = state.replace(variables=state.variables | {"params": params})
+    after, loss = stepper(config)(state, batch)
+    return after.optimizer[1][0].mu, after.variables["batch_stats"], loss
+
+
+def close(a, b):
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(b))
+    check = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6 * largest)
+    jax.tree.map(check, a, b)
+
+
+def test_micro_batches_that_are_alike_are_one_batch(tiny_config):
+    """With equal statistics there is nothing between accumulation and the plain step."""
+    tiny_config.train.batch = 3
+    one = batch_for(tiny_config)
+    both = {name: np.repeat(rows, 2, axis=0) for name, rows in one.items()}  # 0 0 1 1 2 2
+    plain = gradients_of(tiny_config, both)
+    tiny_config.train.accumulate = 2
+    close(gradients_of(tiny_config, both), plain)
+
+
+def test_accumulation_is_the_mean_over_micro_batches(tiny_config):
+    """Of gradients, running statistics and loss; rows are dealt out one by one."""
+    tiny_config.train.batch = 6
+    batch = batch_for(tiny_config)
+    parts = [{name: rows[i::3] for name, rows in batch.items()} for i in range(3)]
+    alone = [gradients_of(tiny_config, part) for part in parts]
+    expected = jax.tree.map(lambda *leaves: sum(leaves) / 3, *alone)
+    tiny_config.train.accumulate = 3
+    close(gradients_of(tiny_config, batch), expected)
+    tiny_config.train.accumulate = 1
+    whole, _, _ = gradients_of(tiny_config, batch)
+    with pytest.raises(AssertionError):  # other statistics than the whole batch's
+        close(whole, expected[0])
