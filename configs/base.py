@@ -21,8 +21,9 @@ def get_config() -> ConfigDict:
     config.model.steps = 12  # T, recurrent states
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
     config.model.propagate = True  # carry the correlation from state to state
+    config.model.share = True  # the same weights in every state; False: each its own
     config.model.carry = "logits"  # or 'embeddings': less memory, more arithmetic, same function
-    config.model.remat = False  # form states again in the backward pass: less memory, more time
+    config.model.remat = "nothing"  # or formed again, not kept: 'correlation', or 'states'
     config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
 
     config.degrade = ConfigDict()
@@ -32,13 +33,15 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.train = "samples"  # samples | folder:PATH | tfds:NAME/CONFIG, commas between
     config.data.holdout = 3  # training images kept aside: validation during training
-    config.data.eval = ""  # as data.train, one table each; '' is the images kept aside
+    config.data.eval = ""  # set5,bsd68,folder:PATH,... one table each; '': the images kept aside
+    config.data.root = "data"  # folder that holds the benchmarks which data.eval calls by name
     config.data.patch = 43  # side of a training patch, pixels
     config.data.workers = 0  # loader processes; 0: threads of this one
 
     config.train = ConfigDict()
     config.train.steps = 500_000  # of gradient descent, in all
-    config.train.batch = 16  # patches a step
+    config.train.batch = 16  # patches a step, on all devices together
+    config.train.accumulate = 1  # micro-batches a step: less memory; each has its own statistics
     config.train.learning_rate = 1e-3  # Adam's
     config.train.schedule = "halve"  # at the fractions below; or 'cosine', down to zero
     config.train.halve_at = (0.2, 0.4, 0.6, 0.8, 0.9)  # of train.steps
@@ -50,7 +53,8 @@ def get_config() -> ConfigDict:
     config.log.every = 100  # steps between lines of metrics.jsonl
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every = 5_000  # steps between checkpoints; each is validated first
+    config.checkpoint.every = 5_000  # steps between checkpoints
+    config.checkpoint.validation_share = 0.1  # of the time, at most; 0: never, 1: each checkpoint
     config.checkpoint.keep = 3  # newest ones kept, and besides them the best
     config.checkpoint.crop = 128  # side of the held-out images' centre that is validated, pixels
 
@@ -59,6 +63,10 @@ def get_config() -> ConfigDict:
     config.evaluate.patch = 43  # side of the overlapping patches, pixels
     config.evaluate.stride = 7  # between them, pixels; the published way
     config.evaluate.batch = 16  # patches at a time
+    config.evaluate.ensemble = False  # True: average over the eight flips and turns
+    config.evaluate.protocol = ""  # denoise[_clipped], sr_y[_float], sr_rgb; '': denoise or sr_y
+    config.evaluate.levels = ()  # sigmas in grey levels or scales; (): those trained for
+    config.evaluate.classical = ""  # nl_means,tv,bm3d: classical denoisers to score as well
     return config
 
 

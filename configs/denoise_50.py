@@ -2,7 +2,7 @@
 
     python -m nlrn_jax.main --config=configs/denoise_50.py --workdir=runs/denoise_50 \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
-        --config.data.eval=folder:set12,folder:bsd68
+        --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 
 Published, 500,000 steps: Set12 27.64 dB, BSD68 26.47 dB (Liu et al. 2018).
 

@@ -2,7 +2,7 @@
 
     python -m nlrn_jax.main --config=configs/sr_x3.py --workdir=runs/sr_x3 \\
         --config.data.train=folder:t91,folder:bsds500/train \\
-        --config.data.eval=folder:set5,folder:set14
+        --config.data.root=TESTSETS --config.data.eval=set5,set14
 
 Published: Set5 34.27 dB, Set14 30.16 dB (Liu et al. 2018, one network for all scales).
 

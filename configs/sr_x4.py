@@ -2,7 +2,7 @@
 
     python -m nlrn_jax.main --config=configs/sr_x4.py --workdir=runs/sr_x4 \\
         --config.data.train=folder:t91,folder:bsds500/train \\
-        --config.data.eval=folder:set5,folder:set14
+        --config.data.root=TESTSETS --config.data.eval=set5,set14
 
 Published: Set5 31.92 dB, Set14 28.36 dB (Liu et al. 2018, one network for all scales).
 

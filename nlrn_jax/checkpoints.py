@@ -1,13 +1,13 @@
-"""Checkpoints by Orbax: weights, optimiser, statistics, step, data iterator and configuration.
+"""Checkpoints by Orbax: weights, optimiser, statistics, step and configuration.
 
 All of Orbax is here, since its API is about to move. A checkpoint is complete or absent: it is
 written beside its place, by a thread, and renamed. Of each run the newest few are kept, and the
-best by validation PSNR.
+best by validation PSNR. The step says where the data go on: see `data.py`.
 """
 
+import contextlib
 from pathlib import Path
 
-import grain
 import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
@@ -28,7 +28,7 @@ class Checkpoints:
     Args:
       workdir: folder of the run; the checkpoints are in `checkpoints/STEP`.
       keep: number of newest ones kept, besides the best.
-      read_only: never write, for evaluation beside a training run.
+      read_only: never write, for evaluation beside a training run, by this process alone.
     """
 
     def __init__(self, workdir: str | Path, keep: int, read_only: bool = False):
@@ -44,18 +44,22 @@ class Checkpoints:
             preservation_policy=policies,
             best_fn=_psnr,
             read_only=read_only,
+            multiprocessing_options=_alone() if read_only else _together(),
             create=not read_only,
             cleanup_tmp_directories=not read_only,  # what a killed save left behind
         )
-        self._manager = ocp.CheckpointManager(
-            (Path(workdir) / "checkpoints").absolute(), options=options
-        )
+        self._folder = (Path(workdir) / "checkpoints").absolute()
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_) -> None:
-        self._manager.close()  # waits for what is still being written
+    def __exit__(self, kind: type | None = None, *_) -> None:
+        lost = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError)
+        if lost and jax.process_count() > 1:
+            return  # a process is gone, and what is being written would wait for it
+        with _said_in_one_line(self._folder):
+            self._manager.close()  # waits for what is still being written
 
     @property
     def newest(self) -> int | None:
@@ -63,43 +67,47 @@ class Checkpoints:
         return self._manager.latest_step()
 
     @property
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in order."""
+        return sorted(self._manager.all_steps())
+
+    @property
     def best(self) -> int | None:
         """Step of the checkpoint with the highest validation PSNR, or None."""
         return self._manager.best_step()
 
-    def save(
-        self,
-        state: TrainState,
-        iterator: grain.DatasetIterator,
-        config: ConfigDict,
-        psnr: float | None,
-    ) -> None:
-        """Save in the background; `psnr` is the validation figure, if there is one."""
+    def save(self, state: TrainState, config: ConfigDict, psnr: float | None) -> None:
+        """Save in the background; `psnr` is the validation figure, if there is one.
+
+        Raises:
+          CheckpointError: this or the save before could not be written; earlier ones are intact.
+        """
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            data=grain.checkpoint.CheckpointSave(iterator),
             config=ocp.args.JsonSave(config.to_dict()),
         )
         metrics = None if psnr is None else {"psnr": psnr}
-        self._manager.save(int(state.step), args=items, metrics=metrics)
+        with _said_in_one_line(self._folder):
+            self._manager.save(int(state.step), args=items, metrics=metrics)
+
+    def wait(self) -> None:
+        """Wait until what was saved is complete; raises as `save` does."""
+        with _said_in_one_line(self._folder):
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
 
     def restore_state(self, step: int, like: TrainState) -> TrainState:
         """Read the state of a step onto the devices and with the structure of `like`."""
         target = ocp.args.StandardRestore(jax.tree.map(_placed, like))
         return self._manager.restore(step, args=ocp.args.Composite(state=target))["state"]
 
-    def restore_data(self, step: int, iterator: grain.DatasetIterator) -> grain.DatasetIterator:
-        """Set an iterator to where it was at a step."""
-        target = grain.checkpoint.CheckpointRestore(iterator)
-        return self._manager.restore(step, args=ocp.args.Composite(data=target))["data"]
 
-
-def load(workdir: str | Path, checkpoint: str = "newest") -> tuple[NLRN, dict]:
+def load(workdir: str | Path, checkpoint: str | int = "newest") -> tuple[NLRN, dict]:
     """Load the network of a run: the model its configuration describes, and its variables.
 
     Args:
       workdir: folder of a run, with `config.json` and `checkpoints/`.
-      checkpoint: 'newest' or 'best' (by validation PSNR).
+      checkpoint: 'newest', 'best' (by validation PSNR), or a step.
 
     Returns:
       The model, and {'params', 'batch_stats'}; the averaged weights where the run keeps them.
@@ -110,11 +118,34 @@ def load(workdir: str | Path, checkpoint: str = "newest") -> tuple[NLRN, dict]:
     config = read_config(workdir)
     model = configuration.build_model(config)
     with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        step = {"newest": checkpoints.newest, "best": checkpoints.best}[checkpoint]
-        if step is None:
-            raise CheckpointError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
+        step = _find(workdir, checkpoints, checkpoint)
         state = checkpoints.restore_state(step, create_state(config))
     return model, evaluated_variables(state)
+
+
+def find_step(workdir: str | Path, checkpoint: str | int = "newest") -> int:
+    """Return the step of a checkpoint named as for `load`, which raises the same errors."""
+    read_config(workdir)  # says so if there is no run
+    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
+        return _find(workdir, checkpoints, checkpoint)
+
+
+def _find(workdir, checkpoints: Checkpoints, checkpoint: str | int) -> int:
+    named = {"newest": checkpoints.newest, "best": checkpoints.best}
+    step = named.get(checkpoint, checkpoint)
+    if step is None:
+        raise CheckpointError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
+    if str(step) not in map(str, checkpoints.steps):
+        there = ", ".join(map(str, checkpoints.steps)) or "none"
+        raise CheckpointError(
+            f"{workdir}: no checkpoint {checkpoint}; there are newest, best and the steps {there}"
+        )
+    return int(step)
+
+
+def meet(place: str) -> None:
+    """Wait until every process is at this place, for up to a day."""
+    ocp.multihost.get_barrier_sync_fn()(key=place, timeout_ms=24 * 3600 * 1000)
 
 
 def read_config(workdir: str | Path) -> ConfigDict:
@@ -138,18 +169,56 @@ def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
     Raises:
       CheckpointError: it belongs to another configuration; names the fields that differ.
     """
+    require_same_run(workdir, config)
     path = Path(workdir) / "config.json"
-    if path.exists():
-        differing = configuration.differences(read_config(workdir), config)
-        if differing:
-            raise CheckpointError(
-                f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
-                "name another --workdir, or give the fields those values"
-            )
+    if jax.process_index():
+        return  # the first process writes for all
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".json.tmp")
     temporary.write_text(configuration.to_json(config))
     temporary.replace(path)
+
+
+def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
+    """Refuse a workdir of another configuration; one that is no run yet will do.
+
+    Raises:
+      CheckpointError: names the fields that differ.
+    """
+    if not (Path(workdir) / "config.json").exists():
+        return
+    differing = configuration.differences(read_config(workdir), config)
+    if differing:
+        raise CheckpointError(
+            f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
+            "name another --workdir, or give the fields those values"
+        )
+
+
+@contextlib.contextmanager
+def _said_in_one_line(folder: Path):
+    """Turn what Orbax raises when it cannot write into one line that says what to do."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError):  # of a computation or another process
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"{folder}: a checkpoint could not be written ({reason}); earlier ones are intact. "
+            "Make room or the folder writable; the same command goes on from the newest"
+        ) from error
+
+
+def _together() -> ocp.options.MultiprocessingOptions:
+    return ocp.options.MultiprocessingOptions()
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
 
 
 def _placed(array: jax.Array) -> jax.ShapeDtypeStruct:

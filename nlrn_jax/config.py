@@ -10,10 +10,15 @@ import math
 from ml_collections import ConfigDict
 
 from nlrn_jax.model import NLRN
+from nlrn_jax.protocols import TASKS, Setting
 
-# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule;
-# another number of workers could not read the position that the old ones saved.
-FREE = ("model.carry", "model.remat", "train.steps", "data.eval", "log", "checkpoint", "evaluate")
+CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
+
+# What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
+FREE = (
+    "model.carry", "model.remat", "train.steps", "data.eval", "data.root", "data.workers", "log",
+    "checkpoint", "evaluate",
+)  # fmt: skip
 
 
 class ConfigError(ValueError):
@@ -36,6 +41,8 @@ def check(config: ConfigDict) -> None:
         ("model.steps", model.steps >= 1, "1 or more states"),
         ("model.neighborhood", _is_window(model.neighborhood), "odd, or None for the whole patch"),
         ("model.carry", model.carry in ("logits", "embeddings"), "'logits' or 'embeddings'"),
+        ("model.remat", model.remat in ("nothing", "correlation", "states"),
+         "'nothing', 'correlation' or 'states'"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
         ("degrade.sigma", _is_range(degrade.sigma), "(level,) or (lowest, highest), above 0"),
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),
@@ -44,6 +51,8 @@ def check(config: ConfigDict) -> None:
         ("data.workers", data.workers >= 0, "0 (threads) or the number of processes"),
         ("train.steps", train.steps >= 1, "1 or more"),
         ("train.batch", train.batch >= 1, "1 or more"),
+        ("train.accumulate", train.accumulate >= 1 and train.batch % train.accumulate == 0,
+         "1 or more micro-batches, and a divisor of train.batch"),
         ("train.learning_rate", 0 < train.learning_rate < math.inf, "above 0"),
         ("train.schedule", train.schedule in ("halve", "cosine"), "'halve' or 'cosine'"),
         ("train.halve_at", _are_fractions(train.halve_at), "fractions of the run, as (0.5,)"),
@@ -53,12 +62,22 @@ def check(config: ConfigDict) -> None:
         ("log.every", config.log.every >= 1, "1 or more steps"),
         ("checkpoint.every", config.checkpoint.every >= 1, "1 or more steps"),
         ("checkpoint.keep", config.checkpoint.keep >= 1, "1 or more checkpoints"),
+        ("checkpoint.validation_share", 0 <= config.checkpoint.validation_share <= 1,
+         "0 (never) to 1 (each checkpoint)"),
         # shaved and cut to a multiple of any scale, it still holds the 11 pixels of SSIM
         ("checkpoint.crop", config.checkpoint.crop >= 32, "32 or more pixels"),
         ("evaluate.patch", config.evaluate.patch >= 1, "1 or more pixels"),
         ("evaluate.stride", 1 <= config.evaluate.stride <= config.evaluate.patch,
          "1 to evaluate.patch: a larger one leaves gaps"),
         ("evaluate.batch", config.evaluate.batch >= 1, "1 or more patches"),
+        ("evaluate.protocol", config.evaluate.protocol in ("", *_protocols(config.task)),
+         f"{' or '.join(_protocols(config.task))} for the task {config.task!r}"),
+        ("evaluate.levels", _are_levels(config.task, config.evaluate.levels),
+         "noise levels above 0, as (15.0, 25.0), or scales from 2 to 8, as (2, 3), by the task"),
+        ("evaluate.classical", config.task == "denoise" or not config.evaluate.classical,
+         "empty: the classical baselines denoise"),
+        ("evaluate.classical", set(classical_names(config)) <= set(CLASSICAL),
+         f"some of {', '.join(CLASSICAL)}, with commas between"),
     ]  # fmt: skip
     for field, right, wanted in rules:
         if not right:
@@ -71,8 +90,31 @@ def build_model(config: ConfigDict) -> NLRN:
 
 
 def levels(config: ConfigDict) -> tuple[float, ...]:
-    """Return what is evaluated one after the other: the noise levels, or the scales."""
+    """Return what a network is trained for, and evaluated on: the noise levels, or the scales."""
     return tuple(config.degrade.sigma if config.task == "denoise" else config.degrade.scales)
+
+
+def setting(config: ConfigDict) -> Setting:
+    """Return how figures are measured: by `evaluate.protocol`, or the task's own."""
+    protocol = config.evaluate.protocol or _protocols(config.task)[0]
+    return Setting(protocol, config.model.channels, config.seed)
+
+
+def classical_names(config: ConfigDict) -> list[str]:
+    """Return the classical baselines that are asked for."""
+    return [name.strip() for name in config.evaluate.classical.split(",") if name.strip()]
+
+
+def evaluated_as(run: ConfigDict, given: ConfigDict) -> ConfigDict:
+    """Return the configuration that a run is evaluated with.
+
+    Network, task and training are the run's; what is measured, and how, is as given: `seed`,
+    `data.eval`, `data.root` and `evaluate`.
+    """
+    config = ConfigDict(run.to_dict())
+    config.seed, config.evaluate = given.seed, ConfigDict(given.evaluate.to_dict())
+    config.data.eval, config.data.root = given.data.eval, given.data.root
+    return config.lock()
 
 
 def window(config: ConfigDict) -> int:
@@ -97,9 +139,14 @@ def from_json(text: str) -> ConfigDict:
     return ConfigDict(_tuples(json.loads(text))).lock()
 
 
+def flatten(config: ConfigDict) -> dict:
+    """Return {'section.field': value}, the values as JSON keeps them (tuples are lists)."""
+    return _flatten(json.loads(to_json(config)))
+
+
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
     """List the fields, with both values, in which two runs are not the same run."""
-    old_fields, new_fields = (_flatten(json.loads(to_json(config))) for config in (old, new))
+    old_fields, new_fields = flatten(old), flatten(new)
     return [
         f"{name}: {old_fields.get(name)!r} there, {new_fields.get(name)!r} now"
         for name in sorted(old_fields | new_fields)
@@ -120,6 +167,16 @@ def _is_range(sigma) -> bool:
 
 def _are_scales(scales) -> bool:
     return bool(scales) and all(isinstance(s, int) and 2 <= s <= 8 for s in scales)
+
+
+def _protocols(task: str) -> list[str]:
+    return [name for name, its_task in TASKS.items() if its_task == task]
+
+
+def _are_levels(task: str, levels) -> bool:
+    if task == "sr":
+        return not levels or _are_scales(levels)
+    return all(isinstance(level, int | float) and 0 < level < math.inf for level in levels)
 
 
 def _are_fractions(numbers) -> bool:

@@ -1,7 +1,8 @@
 """Training batches: images kept as uint8, cropped, turned and degraded on the fly by Grain.
 
 Batch k of a run depends on the seed and k only, so that a resumed run sees what an uninterrupted
-one would have seen. The iterator's state travels with the checkpoint.
+one would have seen, and any number of processes sees together what one would have seen: each makes
+its own rows of every batch. The step is all the state that there is.
 """
 
 import dataclasses
@@ -65,12 +66,16 @@ class Patch(grain.transforms.RandomMap):
         return rng.integers(height - self.size + 1), rng.integers(width - self.size + 1)
 
 
-def batches(images: list[Image], config: ConfigDict) -> grain.DatasetIterator:
+def batches(
+    images: list[Image], config: ConfigDict, first: int = 0, process: int = 0, processes: int = 1
+) -> grain.DatasetIterator:
     """Make the endless iterator of training batches {'input', 'target'}: [N, H, W, C].
 
     Args:
       images: uint8, in the network's channels.
       config: the whole configuration; `data`, `degrade`, `task`, `seed` and `train.batch` count.
+      first: number of the first batch: of the steps done before.
+      process, processes: each process gets N = train.batch / processes rows of every batch.
     """
     patch = Patch(config.task, config.degrade.sigma, config.degrade.scales, config.data.patch)
     # Without end there is no remainder to drop, but Grain would overflow counting batches of one.
@@ -80,8 +85,10 @@ def batches(images: list[Image], config: ConfigDict) -> grain.DatasetIterator:
         .shuffle()
         .repeat()
         .random_map(patch)
-        .batch(config.train.batch, drop_remainder=True)
+        .batch(config.train.batch // processes, drop_remainder=True)
     )
+    # A patch depends on its number, so what others make is passed over without being made.
+    dataset = dataset[first * processes + process :: processes]
     # A batch is small and its making cheap: a deep prefetch would only hold memory.
     dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
     if config.data.workers:

@@ -1,219 +1,248 @@
-"""Score a network on benchmarks: figures beside the baseline's, and pictures to look at.
+"""Score methods on benchmarks: figures beside the baseline's, and pictures to look at.
 
-The protocols are stated in `metrics.py`. The noise of an image depends on the seed and the file's
-name only, neither on the folder nor on the order; low resolution is made from the colour picture,
-8 bits, and its luma is enlarged; a grey picture is used as it is.
+`protocols.py` says how figures are measured, `results.py` what is written.
 """
 
-import json
-import re
-import zlib
-from collections.abc import Callable
+import contextlib
+import datetime
+import functools
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 from rich.progress import Progress
 
-from nlrn_jax import degrade, log, metrics
-from nlrn_jax import image as im
-from nlrn_jax.config import levels, window
-from nlrn_jax.data import network_channels
+from nlrn_jax import config as configuration
+from nlrn_jax import log
+from nlrn_jax.benchmarks import Table, label
+from nlrn_jax.gallery import comparison, file_name, unique_name, write_pictures
+from nlrn_jax.methods import Advance, Figures, Method, Output, baseline, restore_example
 from nlrn_jax.model import NLRN
-from nlrn_jax.patches import patch_corners, restore_patches
-from nlrn_jax.restore import restore
-from nlrn_jax.sources import Image, read_images, split_sources
+from nlrn_jax.protocols import example, score, score_baseline
+from nlrn_jax.published import published
+from nlrn_jax.results import (
+    decibels,
+    finite,
+    git_commit,
+    keep_other_results,
+    similarity,
+    summary,
+    write_results,
+)
+from nlrn_jax.sources import Image
+
+_SETTINGS = ("whole", "patch", "stride", "ensemble")  # how networks restore
 
 
-class Example(NamedTuple):
-    """A test pair, float32 [H, W] or [H, W, 3] in [0, 1]; `low` is the uint8 low resolution."""
+def evaluate(
+    methods: list[Method], config: ConfigDict, tables: list[Table], folder: Path, command: str
+) -> dict:
+    """Score whole images; print tables, write pictures and figures.
 
-    name: str
-    input: np.ndarray
-    original: np.ndarray
-    low: np.ndarray | None
+    Args:
+      methods: the baseline first.
+      config: says how is measured; its channels are those of the networks.
+      tables: what is measured on.
+      folder: gets `results.*` and the pictures, see `gallery.py`. Results of another question that
+        lie there are moved beside it.
+      command: told in the results.
 
-
-class Row(NamedTuple):
-    """The figures of one image: PSNR in dB and SSIM of the baseline and of the network."""
-
-    name: str
-    baseline: dict[str, float]
-    network: dict[str, float]
-
-
-def read_benchmarks(config: ConfigDict, held_out: list[Image]) -> dict[str, list[Image]]:
-    """Read the data sets of `data.eval`, by name; without any, the held-out training images."""
-    if not config.data.eval:
-        return {"held-out": held_out} if held_out else {}
-    return {part: read_images(part) for part in split_sources(config.data.eval)}
-
-
-def example(image: Image, config: ConfigDict, level: float) -> Example:
-    """Degrade a whole image: by noise of `level` grey levels, or by scale `level`."""
-    channels = config.model.channels
-    if config.task == "denoise":
-        original = im.to_float(network_channels(image.pixels, "denoise", channels))
-        rng = np.random.default_rng([config.seed, zlib.crc32(Path(image.name).name.encode())])
-        return Example(image.name, degrade.add_noise(original, level, rng), original, None)
-    pixels = im.crop_to_multiple(image.pixels, level)
-    low, enlarged = degrade.degrade_sr(pixels, level)
-    enlarged, original = (
-        network_channels(picture, "sr", channels) for picture in (enlarged, im.to_float(pixels))
-    )
-    return Example(image.name, enlarged, original, low)
-
-
-def score(output: np.ndarray, original: np.ndarray, task: str, level: float) -> dict[str, float]:
-    """Score by the task's protocol: {'psnr': dB, 'ssim': ...}."""
-    if task == "denoise":
-        return metrics.score_denoise(output, original)
-    return metrics.score_sr(im.luma(output), im.luma(original), level)
+    Returns:
+      The results, see `results.py`.
+    """
+    setting = configuration.setting(config)
+    results = _blank(methods, config, tables, command)
+    kept = keep_other_results(results, folder)
+    if kept:
+        print(f"earlier results, of another question, are now in {kept}", flush=True)
+    for table, result in zip(tables, results["tables"], strict=True):
+        means, result["images"] = _score_table(methods, setting, table, folder)
+        result["means"] = means | result["means"]
+        _print_images(result, methods)
+    results = finite(results)
+    write_results(results, folder)
+    columns = ["benchmark", "method", "dB", "gain", "SSIM", "s/megapixel", "parameters"]
+    title = f"mean by the protocol {setting.protocol}, seed {setting.seed}"
+    print()
+    log.table(title, columns, summary(results))
+    return results
 
 
 def validate(
     model: NLRN, variables: dict, config: ConfigDict, images: list[Image]
-) -> tuple[dict[str, float], list[np.ndarray]]:
-    """Score the central squares of a few images while training.
+) -> tuple[Figures, list[np.ndarray]]:
+    """Score the central squares of a few images while training, by the task's own protocol.
 
     Returns:
-      The mean figures over images and levels (as in `results.json`), and one comparison picture
-      for each image.
+      The mean figures over images and levels, {'baseline_psnr', 'baseline_ssim', 'network_psnr',
+      'network_ssim'}, and one comparison picture for each image.
     """
+    config = _as_validated(config)
+    setting = configuration.setting(config)
     crops = [Image(name, _centre(pixels, config.checkpoint.crop)) for name, pixels in images]
+    way = functools.partial(restore_example, model, variables, config)
+    methods = [baseline(config.task), Method("NLRN", "network", way)]
     rows, pictures = [], []
-    for level in levels(config):
+    for level in configuration.levels(config):
         for crop in crops:
-            test = example(crop, config, level)
-            stride = max(1, config.evaluate.patch // 2)
-            output = _restore(model, variables, test, config, stride)
-            row = _row(test, output, config, level)
-            rows.append(row)
-            pictures.append(comparison(test, output, row))
-    return _means(rows), pictures[: len(crops)]
+            test = example(crop, setting, level)
+            outputs = _outputs(methods, setting, test, level)
+            before, after = (output.figures for output in outputs.values())
+            rows.append(_prefixed("baseline", before) | _prefixed("network", after))
+            pictures.append(comparison(test, outputs))
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return means, pictures[: len(crops)]
 
 
-def evaluate(
-    model: NLRN,
-    variables: dict,
-    config: ConfigDict,
-    benchmarks: dict[str, list[Image]],
-    folder: Path,
-) -> dict[str, dict[str, float]]:
-    """Score whole images; print a table for each benchmark and level, write pictures and figures.
+def _as_validated(config: ConfigDict) -> ConfigDict:
+    """Return the configuration with the quick way to restore, and what every run has in common.
 
-    Args:
-      benchmarks: images by the name of their set.
-      folder: gets `NAME/LEVEL/IMAGE.png`, one comparison for each image, and `results.json`.
-
-    Returns:
-      The mean figures of each table, as in `results.json`.
+    Otherwise the validation PSNR of a run would not mean the same from its start to its end.
     """
-    results = {}
-    for name, images in benchmarks.items():
-        for level in levels(config):
-            label = f"sigma {level:g}" if config.task == "denoise" else f"x{level}"
-            place = folder / _file_name(name) / _file_name(label)
-            rows = _score_set(model, variables, config, images, level, place)
-            _print_table(f"{name}, {label}", _baseline(config.task), rows)
-            results[f"{name}, {label}"] = _means(rows) | {"images": len(rows)}
-    text = json.dumps(results, indent=2) + "\n"
-    temporary = folder / "results.json.tmp"
-    temporary.write_text(text)
-    temporary.replace(folder / "results.json")
+    config = ConfigDict(config.to_dict())
+    config.evaluate.stride = max(1, config.evaluate.patch // 2)
+    config.evaluate.ensemble, config.evaluate.protocol = False, ""
+    return config
+
+
+def _blank(methods, config, tables, command) -> dict:
+    """Return the results before anything is measured, published figures in their place."""
+    setting = configuration.setting(config)
+    results = {
+        "protocol": setting.protocol,
+        "task": setting.task,
+        "seed": setting.seed,
+        "commit": git_commit(),
+        "command": command,
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": {name: config.evaluate[name] for name in _SETTINGS},
+        "methods": [
+            {name: value for name, value in method._asdict().items() if name != "restore"}
+            for method in methods
+        ],
+        "tables": [],
+    }
+    names = {}
+    for benchmark, level in tables:
+        cells = published(setting.protocol, setting.channels, benchmark.name, level)
+        names |= dict.fromkeys(cells)
+        means = {
+            name: {"psnr": psnr, "ssim": ssim, "seconds_per_megapixel": None}
+            for name, (psnr, ssim) in cells.items()
+        }
+        place = {"benchmark": benchmark.name, "level": level, "label": label(setting.task, level)}
+        results["tables"].append(place | {"means": means, "images": []})
+    results["methods"] += [
+        {"name": name, "kind": "published", "parameters": None, "run": None, "checkpoint": None}
+        for name in names
+    ]
     return results
 
 
-def comparison(test: Example, output: np.ndarray, row: Row) -> np.ndarray:
-    """Set input, restoration and original side by side, captioned: uint8 [H', W', 3]."""
-    task = "denoise" if test.low is None else "sr"
-    pictures = [test.input, output, test.original]
-    captions = [
-        f"{_baseline(task)} {row.baseline['psnr']:.2f} dB",
-        f"NLRN {row.network['psnr']:.2f} dB",
-        "original",
-    ]
-    pictures = [im.to_uint8(picture) for picture in pictures]
-    if test.low is not None:
-        low = test.low if test.input.ndim == 3 else im.luma(test.low)
-        pictures, captions = [low, *pictures], ["low resolution", *captions]
-    return im.label_row(pictures, captions)
-
-
-def _score_set(model, variables, config, images, level, place) -> list[Row]:
-    rows, names = [], set()
+def _score_table(methods, setting, table: Table, folder: Path) -> tuple[dict, list[dict]]:
+    """Return the `means`, without the published ones, and the `images` of a table."""
+    (benchmark, level), names = table, set()
+    place = Path(file_name(benchmark.name)) / file_name(label(setting.task, level))
+    images, speeds = [], {method.name: [] for method in methods}
+    networks = sum(method.kind == "network" for method in methods)
     with Progress(transient=True) as progress:
-        for number, image in enumerate(images, 1):
-            test = example(image, config, level)
-            bar = progress.add_task(Path(image.name).name, total=_patches(test, config))
-            output = _restore(
-                model, variables, test, config, config.evaluate.stride,
-                lambda done, bar=bar: progress.advance(bar, done),
-            )  # fmt: skip
+        for number, image in enumerate(benchmark.images):
+            low = benchmark.low and benchmark.low[number]
+            test = example(image, setting, level, low)
+            bar = progress.add_task(Path(image.name).name, total=networks)
+            outputs = _outputs(
+                methods, setting, test, level, lambda done, bar=bar: progress.advance(bar, done)
+            )
             progress.remove_task(bar)
-            rows.append(_row(test, output, config, level))
+            name = unique_name(file_name(Path(image.name).stem), names)
+            pictures = write_pictures(test, outputs, place / name, folder)
+            megapixels = test.input.shape[0] * test.input.shape[1] / 1e6
+            for method, output in outputs.items():
+                if output.seconds is not None:
+                    speeds[method].append((output.seconds, megapixels))
+            height, width = test.original.shape[:2]
+            images.append({
+                "name": name, "height": height, "width": width, "pictures": pictures,
+                "figures": {method: output.figures for method, output in outputs.items()},
+            })  # fmt: skip
             if not progress.console.is_terminal:  # there is no bar to look at
-                print(f"scored {number}/{len(images)}: {image.name}", flush=True)
-            name = _unique(_file_name(Path(image.name).stem), names)
-            im.write(place / f"{name}.png", comparison(test, output, rows[-1]))
-    return rows
+                print(f"scored {number + 1}/{len(benchmark.images)}: {image.name}", flush=True)
+    return _means(images, speeds), images
 
 
-def _restore(model, variables, test, config, stride, advance: Callable | None = None):
-    if config.evaluate.whole:
-        return restore(model, variables, test.input, neighborhood=window(config))
-    patch, batch = config.evaluate.patch, config.evaluate.batch
-    return restore_patches(model, variables, test.input, patch, min(stride, patch), batch, advance)
+def _outputs(methods, setting, test, level, advance: Advance | None = None) -> dict[str, Output]:
+    outputs = {}
+    for method in methods:
+        with _clock() as seconds:
+            pixels = method.restore(test, level, advance)
+        if method.kind == "baseline":
+            figures = score_baseline(test, setting.protocol, level)
+            outputs[method.name] = Output(pixels, figures, None)
+        else:
+            figures = score(pixels, test.original, setting.protocol, level)
+            outputs[method.name] = Output(pixels, figures, seconds())
+    return outputs
 
 
-def _row(test: Example, output: np.ndarray, config: ConfigDict, level: float) -> Row:
-    baseline = score(test.input, test.original, config.task, level)
-    return Row(test.name, baseline, score(output, test.original, config.task, level))
+@contextlib.contextmanager
+def _clock() -> Iterator[Callable[[], float | None]]:
+    """Give a function that, afterwards, returns the seconds spent; None if JAX compiled."""
+    compiled = []
+
+    def listen(event, *_, **__):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    end = None
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    begin = time.perf_counter()
+    try:
+        yield lambda: None if compiled else end - begin
+    finally:
+        end = time.perf_counter()
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def _patches(test: Example, config: ConfigDict) -> int:
-    shape = test.input.shape[:2]
-    return len(patch_corners(shape, config.evaluate.patch, config.evaluate.stride))
+def _means(images: list[dict], speeds: dict[str, list[tuple[float, float]]]) -> dict:
+    def mean(method, figure):
+        return float(np.mean([image["figures"][method][figure] for image in images]))
 
+    def speed(timed):
+        return float(np.sum(timed, axis=0)[0] / np.sum(timed, axis=0)[1]) if timed else None
 
-def _means(rows: list[Row]) -> dict[str, float]:
     return {
-        f"{who}_{figure}": float(np.mean([getattr(row, who)[figure] for row in rows]))
-        for who in ("baseline", "network")
-        for figure in ("psnr", "ssim")
+        method: {
+            "psnr": mean(method, "psnr"),
+            "ssim": mean(method, "ssim"),
+            "seconds_per_megapixel": speed(timed),
+        }
+        for method, timed in speeds.items()
     }
 
 
-def _print_table(title: str, baseline: str, rows: list[Row]) -> None:
-    columns = ["image", f"{baseline} dB", "SSIM", "NLRN dB", "SSIM", "gain dB"]
-    means = _means(rows)
-    figures = [[Path(row.name).name, *row.baseline.values(), *row.network.values()] for row in rows]
-    figures.append(["mean", *means.values()])
-    cells = [
-        [name, f"{b:.2f}", f"{b_ssim:.4f}", f"{n:.2f}", f"{n_ssim:.4f}", f"{n - b:+.2f}"]
-        for name, b, b_ssim, n, n_ssim in figures
-    ]
-    log.table(title, columns, cells)
+def _print_images(result: dict, methods: list[Method]) -> None:
+    names = [method.name for method in methods]
+    columns = ["image"]
+    for name in names:
+        columns += [f"{name} dB", "SSIM"]
+    rows = [[image["name"], image["figures"]] for image in result["images"]]
+    rows.append(["mean", result["means"]])
+    cells = [[name, *_cells([figures[n] for n in names])] for name, figures in rows]
+    log.table(f"{result['benchmark']}, {result['label']}", columns, cells)
 
 
-def _baseline(task: str) -> str:
-    return "noisy" if task == "denoise" else "bicubic"
+def _cells(figures: list[Figures]) -> list[str]:
+    pairs = ((decibels(f["psnr"]), similarity(f["ssim"])) for f in figures)
+    return [cell for pair in pairs for cell in pair]
+
+
+def _prefixed(prefix: str, figures: Figures) -> Figures:
+    return {f"{prefix}_{name}": value for name, value in figures.items()}
 
 
 def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
     top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text).strip("_.") or "_"
-
-
-def _unique(name: str, names: set[str]) -> str:
-    """Return the name, numbered if an image of the same name in another folder had it before."""
-    unique, number = name, 2
-    while unique in names:
-        unique, number = f"{name}-{number}", number + 1
-    names.add(unique)
-    return unique

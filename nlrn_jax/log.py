@@ -6,6 +6,7 @@ was killed and resumed leaves the same file as one that was not. TensorBoard sho
 
 import json
 import math
+import operator
 import os
 import sys
 import time
@@ -54,7 +55,7 @@ class Log:
 
         if not 0 <= first_step <= last_step:
             raise ValueError(f"need 0 <= first_step <= last_step, got {first_step}, {last_step}")
-        folder = Path(workdir)
+        self.folder = folder = Path(workdir)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
         kept_step = first_step if first_step > 0 else -1
@@ -146,6 +147,49 @@ class Log:
         self._bar.update(self._task, completed=step, status=status)
 
 
+class Silent:
+    """The log of a process that is not the first: shows and writes nothing."""
+
+    folder = None
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Drop the figures: every process has the same."""
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Drop a picture."""
+
+    def progress(self, step: int, loss: float, note: str = "") -> None:
+        """Show nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+def read_figures(workdir: str | os.PathLike) -> list[dict]:
+    """Read the lines of a run's `metrics.jsonl` in their order, {'step': ..., figures} each.
+
+    A last line that is still being written is left out.
+
+    Raises:
+      OSError: there is no such file.
+      ValueError: a line is not a step's figures.
+    """
+    path = Path(workdir) / "metrics.jsonl"
+    return [figures for _, figures in _whole_lines(path, path.read_bytes().splitlines(True))]
+
+
+def series(lines: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]:
+    """Return steps and values of a figure, from the lines that hold a finite one."""
+    held = [line for line in lines if line.get(name) is not None]
+    return [line["step"] for line in held], [line[name] for line in held]
+
+
 def table(
     title: str,
     columns: Sequence[str],
@@ -193,21 +237,32 @@ def _drop_lines_after(path: Path, step: int) -> int:
     if not path.exists():
         return 0
     lines = path.read_bytes().splitlines(keepends=True)
-    kept = []
+    kept = [
+        line.rstrip(b"\n") + b"\n"
+        for line, figures in _whole_lines(path, lines)
+        if figures["step"] <= step
+    ]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(b"".join(kept))
+    temporary.replace(path)
+    return len(lines) - len(kept)
+
+
+def _whole_lines(path: Path, lines: list[bytes]) -> list[tuple[bytes, dict]]:
+    """Pair lines with what they hold; a last one that a kill cut short is left out."""
+    whole = []
     for number, line in enumerate(lines, 1):
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line.rstrip(b"\n") + b"\n")
+            figures = json.loads(line)
+            operator.index(figures["step"])
+            whole.append((line, figures))
         except (ValueError, KeyError, TypeError) as error:
             if line.endswith(b"\n"):  # whole, so no kill cut it
                 raise ValueError(
                     f"{path}, line {number}: not a JSON object with a number 'step'; "
                     "mend or delete the line"
                 ) from error
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(b"".join(kept))
-    temporary.replace(path)
-    return len(lines) - len(kept)
+    return whole
 
 
 class _Pace:

@@ -1,218 +1,65 @@
 """Command line: python -m nlrn_jax.main --config=configs/sr_x3.py:quick --workdir=runs/x."""
 
-import functools
-import re
-import shlex
+import os
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+import jax
+from absl import app, logging
 
 from nlrn_jax import config as configuration
+from nlrn_jax import modes, options
 from nlrn_jax.allocator import use_huge_pages
-from nlrn_jax.checkpoints import CheckpointError, claim_workdir, load, read_config
+from nlrn_jax.checkpoints import CheckpointError, meet
 from nlrn_jax.config import ConfigError
-from nlrn_jax.evaluate import evaluate, read_benchmarks
-from nlrn_jax.files import find_jobs, restore_files
+from nlrn_jax.devices import DevicesError, join
 from nlrn_jax.image import ImageError
-from nlrn_jax.patches import restore_patches
-from nlrn_jax.plan import plan
-from nlrn_jax.restore import average_views, restore, restore_by
-from nlrn_jax.sources import Image, SourceError, hold_out, read_images, require_size
-from nlrn_jax.train import NotFiniteError, train
+from nlrn_jax.interruption import Interrupted
+from nlrn_jax.report import ReportError
+from nlrn_jax.sources import SourceError
+from nlrn_jax.train import NotFiniteError
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="Recipe: configs/NAME.py[:quick]")
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: made, or resumed")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "restore", "plan"], "What to do")
-# Of --mode=plan:
-TOPOLOGY = flags.DEFINE_string("topology", "local", "Machine to plan for, as v5e:4x4, or local")
-# Of --mode=restore:
-INPUT = flags.DEFINE_string("input", None, "Picture, or folder of pictures, to restore")
-OUTPUT = flags.DEFINE_string("output", None, "File or folder; default: beside the input")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist")
-SCALE = flags.DEFINE_integer("scale", None, "Which scale, of a network trained for several")
-MEMORY = flags.DEFINE_string("memory", None, "Budget, as 4GiB; default: 4GiB or half of the free")
-EXACT = flags.DEFINE_bool("exact", False, "Let tiles overlap by all of a pixel's reach")
-ENSEMBLE = flags.DEFINE_bool("ensemble", False, "Average over the eight flips and turns")
-PATCHES = flags.DEFINE_integer(
-    "patches", None, "The published way: side of overlapping patches", lower_bound=1
-)
-STRIDE = flags.DEFINE_integer("stride", 7, "Between patches, pixels", lower_bound=1)
+OF_A_RECIPE = {
+    "train": modes.run_training,
+    "evaluate": modes.run_evaluation,
+    "study": modes.run_study,
+}
+OF_A_RUN = {
+    "restore": modes.run_restoration,
+    "explain": modes.run_explanation,
+    "compare": modes.run_comparison,
+}
 
 # What a user can mend: shown as one line. Anything else is our mistake and keeps its traceback.
-USER_ERRORS = (ConfigError, SourceError, ImageError, CheckpointError, NotFiniteError, OSError)
+USER_ERRORS = (
+    ConfigError, DevicesError, SourceError, ImageError, CheckpointError, NotFiniteError,
+    ReportError, OSError,
+)  # fmt: skip
 
 
 def main(_) -> None:
     """Check everything, then do what --mode says."""
-    if MODE.value == "restore":
-        return run_restoration(Path(WORKDIR.value))
-    configuration.check(CONFIG.value)
-    if MODE.value == "plan":
-        return run_plan(CONFIG.value)
-    workdir = Path(WORKDIR.value)
-    {"train": run_training, "evaluate": run_evaluation}[MODE.value](CONFIG.value, workdir)
+    mode = options.MODE.value
+    if mode not in OF_A_RUN:
+        configuration.check(options.CONFIG.value)
+    if options.CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", options.CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if options.DISTRIBUTED.value:
+        join(options.DISTRIBUTED.value)
+    if mode == "train" or modes.is_first():
+        _act(mode)
+    if options.DISTRIBUTED.value:
+        meet("finished")  # the first process scores alone, and the others stay alive so long
 
 
-def run_plan(config: ConfigDict) -> None:
-    """Say what training takes on a machine that need not be there."""
-    for line in plan(config, TOPOLOGY.value):
-        print(line, flush=True)
-
-
-def run_training(config: ConfigDict, workdir: Path) -> None:
-    """Train, score the result, and say where everything is."""
-    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
-    require_size(training, _patch_side(config), "data.patch")
-    benchmarks = _benchmarks(config, held_out)
-    if config.data.train == "samples" and config.train.steps > 10_000:
-        print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
-              " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
-    train(config, workdir, training, held_out)
-    _score(config, workdir, benchmarks)
-    print(
-        f"weights      {workdir}/checkpoints\n"
-        f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
-        f"pictures     {workdir}/evaluation\n"
-        f"curves       pip install tensorboard; tensorboard --logdir {workdir}\n"
-        f"use it       python -m nlrn_jax.main --mode=restore --workdir={workdir} --input=PHOTOS\n"
-        f"score it     {_command('evaluate')} --config.data.eval=folder:PATH\n"
-        "own data     --config.data.train=folder:PATH, with another --workdir",
-        flush=True,
-    )
-
-
-def run_evaluation(config: ConfigDict, workdir: Path) -> None:
-    """Score the newest checkpoint of a workdir."""
-    if not (workdir / "config.json").exists():
-        raise CheckpointError(f"{workdir} is not the folder of a run; train it first")
-    claim_workdir(workdir, config)
-    held_out = []
-    if not config.data.eval:
-        _, held_out = hold_out(read_images(config.data.train), config.data.holdout)
-    _score(config, workdir, _benchmarks(config, held_out))
-    print(f"pictures and figures are in {workdir}/evaluation", flush=True)
-
-
-def run_restoration(workdir: Path) -> None:
-    """Restore picture files with the newest checkpoint of a workdir."""
-    config = read_config(workdir)
-    scale, memory = _scale(config), _bytes(MEMORY.value)
-    if PATCHES.value and STRIDE.value > PATCHES.value:
-        raise ConfigError(f"--stride={STRIDE.value} leaves gaps between --patches={PATCHES.value}")
-    suffix = f"_x{scale}" if scale > 1 else "_restored"
-    jobs = find_jobs(Path(INPUT.value), OUTPUT.value and Path(OUTPUT.value), suffix)
-    model, variables = load(workdir)
-
-    def restore_pixels(pixels, advance):
-        if PATCHES.value:
-            way = functools.partial(
-                restore_patches, model, variables, patch=PATCHES.value, stride=STRIDE.value
-            )
-            return restore_by(average_views(way) if ENSEMBLE.value else way, model, pixels, scale)
-        return restore(
-            model, variables, pixels, scale=scale, neighborhood=configuration.window(config),
-            memory=memory, exact=EXACT.value, ensemble=ENSEMBLE.value, advance=advance,
-        )  # fmt: skip
-
-    if model.channels == 1:
-        how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
-        print(f"restores of colour pictures {how}", flush=True)
-    failed = restore_files(jobs, restore_pixels, scale, OVERWRITE.value)
-    print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
-    if failed:
-        sys.exit(1)
-
-
-def _scale(config: ConfigDict) -> int:
-    """Return the scale to restore by: 1 for a denoiser, else the only one, or that of --scale."""
-    known = config.degrade.scales if config.task == "sr" else (1,)
-    if SCALE.value is None and len(known) == 1:
-        return known[0]
-    if SCALE.value not in known:
-        raise ConfigError(f"--scale={SCALE.value}: the network was trained for {known}; name one")
-    return SCALE.value
-
-
-def _bytes(text: str | None) -> int | None:
-    """Read an amount of memory, as 4GiB or 500MiB."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([\d.]+)([KMGT])i?B?", text.strip(), re.IGNORECASE)
-    if not match:
-        raise ConfigError(f"--memory={text}: write it as 4GiB or 500MiB")
-    return int(float(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2].upper()))))
-
-
-def _benchmarks(config: ConfigDict, held_out: list[Image]) -> dict[str, list[Image]]:
-    """Read what is going to be scored, and refuse now what could not be scored then."""
-    benchmarks = read_benchmarks(config, held_out)
-    for images in (held_out, *benchmarks.values()):
-        require_size(images, _scored_side(config), "scoring")
-    return benchmarks
-
-
-def _score(config, workdir, benchmarks) -> None:
-    if not benchmarks:
-        print("nothing is held out and data.eval is empty: nothing to score", flush=True)
-        return
-    model, variables = load(workdir)
-    evaluate(model, variables, config, benchmarks, workdir / "evaluation")
-
-
-def _patch_side(config: ConfigDict) -> int:
-    """Return the side an image needs: the patch, in whole low-resolution pixels."""
-    patch = config.data.patch
-    if config.task == "denoise":
-        return patch
-    return max(-(-patch // scale) * scale for scale in config.degrade.scales)
-
-
-def _scored_side(config: ConfigDict) -> int:
-    """Return the side an image needs: the 11 pixels of SSIM, for super-resolution after a shave.
-
-    In whole low-resolution pixels; `metrics.py` has the protocols.
-    """
-    if config.task == "denoise":
-        return 11
-    return max((-(-11 // scale) + 2) * scale for scale in config.degrade.scales)
-
-
-def _command(mode: str) -> str:
-    """Repeat the command as typed, with another mode."""
-    kept = [arg for arg in sys.argv[1:] if not arg.startswith(("--mode", "--config.data.eval"))]
-    return shlex.join(["python", "-m", "nlrn_jax.main", *kept, f"--mode={mode}"])
-
-
-def parse(argv: list[str]) -> list[str]:
-    """Parse flags; what is wrong with them is one line and status 2."""
-    try:
-        _require_config_file(argv)
-        rest = flags.FLAGS(argv)
-        if len(rest) > 1:
-            raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
-        source = (
-            (INPUT, "photos") if MODE.value == "restore" else (CONFIG, "configs/sr_x3.py:quick")
-        )
-        needed = [source] if MODE.value == "plan" else [source, (WORKDIR, "runs/NAME")]
-        for flag, example in needed:
-            if flag.value in (None, ""):
-                raise flags.Error(f"--{flag.name} is missing, as in --{flag.name}={example}")
-    except (AttributeError, KeyError) as error:  # how ml_collections says so
-        reason = error.args[0]
-        reason = reason.args[0] if isinstance(reason, KeyError) else reason
-        _fail(f"the configuration has no such field: {reason}", 2)
-    except flags.Error as error:  # of an error inside a config file, only the last line helps
-        _fail(str(error).strip().splitlines()[-1], 2)
-    return rest
-
-
-def _require_config_file(argv: list[str]) -> None:
-    # ml_collections would report a missing file only at the flag's first use, in three lines.
-    for name in (arg.removeprefix("--config=") for arg in argv if arg.startswith("--config=")):
-        if not Path(name.split(":")[0]).is_file():
-            raise flags.Error(f"--config={name}: no such file; configs/ has the recipes")
+def _act(mode: str) -> None:
+    if mode == "plan":
+        modes.run_plan(options.CONFIG.value)
+    elif mode in OF_A_RUN:
+        OF_A_RUN[mode](Path(options.WORKDIR.value))
+    else:
+        OF_A_RECIPE[mode](options.CONFIG.value, Path(options.WORKDIR.value))
 
 
 def run() -> None:
@@ -223,16 +70,29 @@ def run() -> None:
     def guarded(argv):
         try:
             main(argv)
+        except Interrupted as interrupted:
+            if modes.is_first():
+                print(interrupted, flush=True)
+            sys.exit(interrupted.status)
         except USER_ERRORS as error:
             _fail(str(error), 1)
+        except jax.errors.JaxRuntimeError as error:
+            if not options.DISTRIBUTED.value:
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            _fail(f"another process ended, or this one failed: {reason}; the same command goes on "
+                  "from the newest checkpoint", 1)  # fmt: skip
         except KeyboardInterrupt:
             _fail("interrupted; the same command goes on from the newest checkpoint", 130)
 
-    app.run(guarded, flags_parser=parse)
+    app.run(guarded, flags_parser=options.parse)
 
 
 def _fail(message: str, status: int) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    if jax.distributed.is_initialized():  # at exit JAX would wait for processes that wait for us
+        sys.stdout.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -1,23 +1,9 @@
-"""PSNR and SSIM, and the two protocols under which the figures of this field are published.
-
-denoise (`score_denoise`)
-    Grey or RGB. Restored and original image are clipped and rounded to 8 bits; nothing is shaved
-    off; PSNR and SSIM over 0..255. (The *noise* is neither clipped nor rounded where the network
-    sees it. Here the noisy image would be: sigma 15, 25, 50 on BSD68 then give 24.79, 20.48,
-    14.91 dB instead of the 24.61, 20.18, 14.15 dB of the noise itself.)
-
-sr_y (`score_sr`)
-    The BT.601 luma in 16..235 (`image.luma`; a grey original as it is) of both images, clipped
-    and rounded to 8 bits; `scale` pixels shaved off each side; PSNR and SSIM over 0..255.
-
-All arithmetic is float64.
-"""
+"""PSNR and SSIM, in float64; `protocols.py` says of which pixels they are published."""
 
 import numpy as np
 
-from nlrn_jax.image import to_uint8
-
-_RADIUS, _SIGMA = 5, 1.5  # the 11x11 window of Wang et al.
+_RADIUS, _SIGMA = 5, 1.5  # of the window of Wang et al.
+SSIM_WINDOW = 2 * _RADIUS + 1  # pixels; the least side that can be compared
 
 
 def psnr(a: np.ndarray, b: np.ndarray, max_value: float = 1.0) -> float:
@@ -46,7 +32,7 @@ def ssim(a: np.ndarray, b: np.ndarray, max_value: float = 1.0) -> float:
       ValueError: unequal shapes, another rank, sides under 11, or integers with `max_value` 1.
     """
     a, b = _as_float64(a, b, max_value)
-    if a.ndim not in (2, 3) or min(a.shape[:2]) < 2 * _RADIUS + 1:
+    if a.ndim not in (2, 3) or min(a.shape[:2]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs [H, W] or [H, W, C] from 11x11 pixels on, not {a.shape}")
     mean_a, mean_b, square_a, square_b, product = map(_blur, (a, b, a * a, b * b, a * b))
     c1, c2 = (0.01 * max_value) ** 2, (0.03 * max_value) ** 2
@@ -73,32 +59,3 @@ def _blur(image: np.ndarray) -> np.ndarray:
         inside = len(image) - 2 * _RADIUS
         image = sum(w * image[i : i + inside] for i, w in enumerate(window)).swapaxes(0, 1)
     return image
-
-
-def score_denoise(output: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    """Return psnr (dB) and ssim by the protocol 'denoise', see above.
-
-    Both images float [H, W] or [H, W, C] in [0, 1]; sides under 11 raise a ValueError.
-    """
-    return _score(to_uint8(output), to_uint8(original))
-
-
-def score_sr(output: np.ndarray, original: np.ndarray, scale: int) -> dict[str, float]:
-    """Return psnr (dB) and ssim by the protocol 'sr_y', see above.
-
-    Both are luma, or a grey image, float [H, W] in [0, 1]; sides under 11 after shaving `scale`
-    pixels off each raise a ValueError.
-    """
-    if output.ndim != 2 or original.ndim != 2:
-        raise ValueError(f"luma [H, W] is needed, not {output.shape}, {original.shape}; see luma")
-    if min(original.shape) < 2 * (scale + _RADIUS) + 1:
-        raise ValueError(
-            f"{original.shape} leaves less than 11x11 pixels when {scale} are shaved off each "
-            "side; score a larger image"
-        )
-    inside = slice(scale, -scale), slice(scale, -scale)
-    return _score(to_uint8(output)[inside], to_uint8(original)[inside])
-
-
-def _score(output: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    return {"psnr": psnr(output, original, 255), "ssim": ssim(output, original, 255)}

@@ -20,7 +20,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nlrn_jax.convolution import convolve
-from nlrn_jax.non_local import initial_correlation, non_local, respond
+from nlrn_jax.non_local import KEPT, initial_correlation, non_local, respond
+from nlrn_jax.propagation import (
+    Carry,
+    finish,
+    propagate_embeddings,
+    propagate_logits,
+    start_embeddings,
+    start_logits,
+)
 from nlrn_jax.whole import within
 
 GREY_LEVELS = 255.0
@@ -59,6 +67,7 @@ class Cell(nn.Module):
       neighborhood: odd side of the window, or None for the whole input.
       propagate: hand the correlation on to the next state.
       carry: as 'logits', or as the 'embeddings' of all states so far.
+      kept: keep the logits of every state for the gradient.
       dtype: of the convolutions and products; softmax, correlation and statistics are float32.
       train: use and update batch statistics instead of the running ones.
     """
@@ -67,6 +76,7 @@ class Cell(nn.Module):
     neighborhood: int | None
     propagate: bool
     carry: str
+    kept: bool
     dtype: str
     train: bool
 
@@ -75,8 +85,8 @@ class Cell(nn.Module):
         """Apply one state.
 
         Args:
-          carry: features [N, H, W, F] and correlation: logits, or embeddings (theta and phi
-            [N, H, W, T l], zero for states to come), or None without propagation.
+          carry: features [N, H, W, F] and correlation: logits where they are kept, else
+            `propagation.Carry`, or None without propagation.
           own: the index of this state, and its batch norm scales and offsets, two arrays [3, F].
           first: the first state s_0, [N, H, W, F].
           size: rows and columns that hold the image, or None for all.
@@ -97,22 +107,21 @@ class Cell(nn.Module):
         u = self.normalize("norm_2", u + response, norms, 1)
         u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
         u = nn.relu(self.normalize("norm_3", u, norms, 2))
-        u = Conv3x3(filters, self.dtype, name="conv_b")(u, size)
-        return (u + first, correlation), None
+        state = Conv3x3(filters, self.dtype, name="conv_b")(u, size) + first
+        for name, kept in (("query", theta), ("key", phi), ("state", state)):
+            self.sow("intermediates", name, kept)  # for explain.py; does nothing unless asked for
+        return (state, correlation), None
 
     def compare(self, theta, phi, g, correlation, index, size):
         """Apply the non-local operation with the correlation as it is carried, if it is."""
         window = self.neighborhood
         if not self.propagate:
             return respond(theta, phi, g, window, size), None
-        if self.carry == "logits":
+        if self.carry == "embeddings":
+            return propagate_embeddings(theta, phi, g, correlation, index, size, window)
+        if self.kept:
             return non_local(theta, phi, g, correlation, window, size)
-        start = index * self.embedding
-        thetas, phis = (
-            jax.lax.dynamic_update_slice_in_dim(so_far, new, start, axis=3)
-            for so_far, new in zip(correlation, (theta, phi), strict=True)
-        )
-        return respond(thetas, phis, g, window, size), (thetas, phis)
+        return propagate_logits(theta, phi, g, correlation, size, window)
 
     @functools.partial(nn.remat, static_argnums=(1, 4), prevent_cse=False)
     def normalize(self, name, x, norms, index):
@@ -140,10 +149,12 @@ class NLRN(nn.Module):
       steps: T, number of states.
       neighborhood: odd side q of the window that a position sees; None is the whole input.
       propagate: carry the correlation from state to state.
+      share: use the same weights in every state; False gives each its own, stacked [T, ...].
       carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
         pixels and whose products take up to T times the arithmetic. The same function.
-      remat: form each state again in the backward pass instead of keeping its insides: less
-        memory, a third more arithmetic, the same function.
+      remat: what the backward pass forms again instead of keeping it, to save memory: 'nothing';
+        the 'correlation' of every state, from that of the next; all of the 'states', too, with a
+        third more arithmetic. The same function. Embeddings are never kept state by state.
       dtype: 'float32' or 'bfloat16', of the convolutions and products.
 
     `apply(variables, x, train=True, mutable=['batch_stats'])` uses batch statistics and returns
@@ -156,8 +167,9 @@ class NLRN(nn.Module):
     steps: int = 12
     neighborhood: int | None = None
     propagate: bool = True
+    share: bool = True
     carry: str = "logits"
-    remat: bool = False
+    remat: str = "nothing"
     dtype: str = "float32"
 
     @nn.compact
@@ -174,11 +186,13 @@ class NLRN(nn.Module):
             would enter the batch statistics.
 
         Raises:
-          ValueError: the input is not [N, H, W, channels], the carry is unknown, or there is a
-            size in training.
+          ValueError: the input is not [N, H, W, channels], carry or remat is unknown, or there is
+            a size in training.
         """
         if self.carry not in ("logits", "embeddings"):
             raise ValueError(f"carry={self.carry!r} should be 'logits' or 'embeddings'")
+        if self.remat not in ("nothing", "correlation", "states"):
+            raise ValueError(f"remat={self.remat!r} should be 'nothing', 'correlation' or 'states'")
         if train and size is not None:
             raise ValueError("size is for evaluation: padding would enter the batch statistics")
         if x.ndim != 4 or x.shape[-1] != self.channels:
@@ -195,30 +209,37 @@ class NLRN(nn.Module):
     def recur(self, s0: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:
         """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
         # prevent_cse=False: inside a scan nothing can be merged, and the barriers would cost time
+        keep = jax.checkpoint_policies.save_only_these_names(*KEPT)
         cell = nn.scan(
-            nn.remat(Cell, prevent_cse=False) if self.remat else Cell,
-            variable_broadcast="params",
-            variable_axes={"batch_stats": 0},
-            split_rngs={"params": False},
+            nn.remat(Cell, prevent_cse=False, policy=keep) if self.remat == "states" else Cell,
+            variable_broadcast="params" if self.share else False,
+            variable_axes={"batch_stats": 0, "intermediates": 0}
+            | ({} if self.share else {"params": 0}),
+            split_rngs={"params": not self.share},
             in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,
         )(
-            self.embedding, self.neighborhood, self.propagate, self.carry, self.dtype, train,
-            name="cell",
+            self.embedding, self.neighborhood, self.propagate, self.carry, self.kept, self.dtype,
+            train, name="cell",
         )  # fmt: skip
         norms = StateNorms(self.steps, self.filters, name="norms")()
         own = jnp.arange(self.steps), norms
-        (features, _), _ = cell((s0, self.start_correlation(s0)), own, s0, size)
-        return features
+        (features, correlation), _ = cell((s0, self.start(s0)), own, s0, size)
+        return finish(features, correlation) if isinstance(correlation, Carry) else features
 
-    def start_correlation(self, s0: jax.Array):
+    @property
+    def kept(self) -> bool:
+        """Whether the logits of every state are kept for the gradient."""
+        return self.remat == "nothing" and self.carry == "logits"
+
+    def start(self, s0: jax.Array) -> Carry | jax.Array | None:
         """Return the correlation before the first state, as it is carried."""
         if not self.propagate:
             return None
-        if self.carry == "logits":
-            return initial_correlation(s0.shape, self.neighborhood)
-        empty = jnp.zeros((*s0.shape[:3], self.steps * self.embedding), s0.dtype)
-        return empty, empty
+        if self.carry == "embeddings":
+            return start_embeddings(s0.shape, self.steps * self.embedding, self.dtype)
+        start = initial_correlation if self.kept else start_logits
+        return start(s0.shape, self.neighborhood)
 
 
 class StateNorms(nn.Module):

@@ -8,9 +8,15 @@
 Pure functions. Correlation and softmax are float32 whatever the inputs are.
 """
 
+import functools
+
 import jax
+from jax.ad_checkpoint import checkpoint_name
 
 from nlrn_jax import whole, windowed
+from nlrn_jax.devices import on_each_device
+
+KEPT = ("response", "normaliser")  # by rematerialisation: with these, no logits are formed again
 
 
 def non_local(
@@ -46,9 +52,7 @@ def non_local(
     """
     _check(theta, phi, g, neighborhood)
     correlation = _started(correlation, theta.shape, neighborhood)
-    if neighborhood is None:
-        return whole.whole(theta, phi, g, correlation, size)
-    return windowed.windowed(theta, phi, g, correlation, size, neighborhood)
+    return _respond(theta, phi, g, correlation, size, neighborhood)
 
 
 def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
@@ -56,10 +60,7 @@ def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
 
     No logits are kept for the gradient either: it forms them again.
     """
-    _check(theta, phi, g, neighborhood)
-    if neighborhood is None:
-        return whole.whole(theta, phi, g, None, size)[0]
-    return windowed.windowed(theta, phi, g, None, size, neighborhood)[0]
+    return _respond(theta, phi, g, None, size, neighborhood)[0]
 
 
 def initial_correlation(shape, neighborhood=None) -> jax.Array:
@@ -67,6 +68,63 @@ def initial_correlation(shape, neighborhood=None) -> jax.Array:
     if neighborhood is None:
         return whole.zero_correlation(shape)
     return windowed.zero_correlation(shape, neighborhood)
+
+
+def forward(theta, phi, g, correlation, size, neighborhood):
+    """Return response, normaliser and correlation in the form of the neighborhood."""
+    _check(theta, phi, g, neighborhood)
+
+    def of_windows(theta, phi, g, correlation):
+        return windowed.forward(theta, phi, g, correlation, size, neighborhood)
+
+    if neighborhood is None:
+        parts = whole.forward(theta, phi, g, correlation, size)
+    else:
+        parts = on_each_device(of_windows, theta, phi, g, correlation)
+    response, normaliser, correlation = parts
+    return *map(checkpoint_name, (response, normaliser), KEPT), correlation
+
+
+def backward(neighborhood, residuals, d_response, d_correlation):
+    """Return the gradients by theta, phi, g and carried correlation.
+
+    `residuals`: the inputs of `forward` but for the neighborhood, with the correlation that it
+    returned instead of the one it was given, then its normaliser and response.
+    """
+    *inputs, size, normaliser, response = residuals
+    if neighborhood is None:
+        return whole.backward(*residuals, d_response, d_correlation)
+
+    def of_windows(theta, phi, g, correlation, *others):
+        return windowed.backward(theta, phi, g, correlation, size, *others, neighborhood)
+
+    return on_each_device(of_windows, *inputs, normaliser, response, d_response, d_correlation)
+
+
+def undo(theta, phi, correlation, neighborhood) -> jax.Array:
+    """Return the correlation before the state that added `theta` and `phi` to it."""
+    if neighborhood is None:
+        return whole.undo(theta, phi, correlation)
+    of_windows = functools.partial(windowed.undo, neighborhood=neighborhood)
+    return on_each_device(of_windows, theta, phi, correlation)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _respond(theta, phi, g, correlation, size, neighborhood):
+    response, _, correlation = forward(theta, phi, g, correlation, size, neighborhood)
+    return response, correlation
+
+
+def _respond_forward(theta, phi, g, correlation, size, neighborhood):
+    response, normaliser, correlation = forward(theta, phi, g, correlation, size, neighborhood)
+    return (response, correlation), (theta, phi, g, correlation, size, normaliser, response)
+
+
+def _respond_backward(neighborhood, residuals, gradients):
+    return *backward(neighborhood, residuals, *gradients), None
+
+
+_respond.defvjp(_respond_forward, _respond_backward)
 
 
 def _check(theta, phi, g, neighborhood) -> None:

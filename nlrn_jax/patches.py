@@ -6,12 +6,14 @@ compared by it; `restore.py` computes every pixel once.
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from nlrn_jax import image as im
+from nlrn_jax.devices import by_batch, data_mesh, replicated
 from nlrn_jax.model import NLRN
 
 
@@ -32,7 +34,7 @@ def restore_patches(
         enlarged to the size wanted.
       patch: side of a patch; an image smaller than that is one patch.
       stride: between neighbouring patches; the last one is flush with the border.
-      batch: patches at a time.
+      batch: patches at a time, on as many of this process's devices as divide it.
       advance: called with the number of patches done, after each batch.
 
     Returns:
@@ -43,12 +45,15 @@ def restore_patches(
     """
     pixels = network_input(model, image)
     corners = patch_corners(pixels.shape[:2], patch, stride)
+    mesh = data_mesh(jax.local_devices()[: math.gcd(batch, jax.local_device_count())])
+    variables = jax.device_put(variables, replicated(mesh))
     total, count = np.zeros(pixels.shape, np.float64), np.zeros(pixels.shape, np.float64)
     for group in _groups(corners, batch):
         areas = [(slice(y, y + patch), slice(x, x + patch)) for y, x in group]
         # The last group repeats its last patch: one shape, one compilation.
         padded = areas + areas[-1:] * (batch - len(areas))
-        restored = apply(model, variables, np.stack([pixels[area] for area in padded]))
+        x = jax.device_put(np.stack([pixels[area] for area in padded]), by_batch(mesh))
+        restored = apply(model, variables, x)
         for area, output in zip(areas, np.asarray(restored), strict=False):
             total[area] += output
             count[area] += 1

@@ -9,15 +9,14 @@ import re
 from collections.abc import Callable, Iterator
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from nlrn_jax import arithmetic, compiled
-from nlrn_jax.config import ConfigError, build_model
-from nlrn_jax.devices import by_batch, data_mesh, replicated
+from nlrn_jax.config import ConfigError
+from nlrn_jax.devices import data_mesh
 from nlrn_jax.estimate import Speed, Step, estimate
 from nlrn_jax.machines import Machine, find_machine, hops
-from nlrn_jax.state import create_state, train_step
+from nlrn_jax.state import create_state, trace_step
 
 FRACTIONS = (0.2, 0.4, 0.6)  # of peak
 LIKELY = 0.4  # the fraction that the sentences below the table speak of
@@ -67,16 +66,10 @@ def compile_step(config: ConfigDict, machine: Machine, batch: int) -> Step:
     Raises:
       TooLargeError: the compiler says that it does not fit.
     """
-    mesh, side = data_mesh(machine.devices), config.data.patch
+    asked = ConfigDict(config.to_dict())
+    asked.train.batch = batch
     state = jax.eval_shape(lambda: create_state(config))
-    patches = jax.ShapeDtypeStruct((batch, side, side, config.model.channels), np.float32)
-    step = jax.jit(
-        functools.partial(train_step, build_model(config), config.train),
-        in_shardings=(replicated(mesh), by_batch(mesh)),
-        out_shardings=replicated(mesh),
-        donate_argnums=0,
-    )
-    traced = step.trace(state, {"input": patches, "target": patches})
+    traced = trace_step(asked, data_mesh(machine.devices), state)
     try:
         program = traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
@@ -172,7 +165,8 @@ def _title(config: ConfigDict, machine: Machine) -> Iterator[str]:
         f"{machine.name}: {count} x {machine.devices[0].device_kind}, "
         f"{machine.chip.memory / GIB:.1f} GiB each; batch {config.train.batch} "
         f"({config.train.batch // count} a device) of {side} x {side}, {model.steps} states, "
-        f"{model.filters} filters, {model.dtype}" + (", remat" if model.remat else "")
+        f"{model.filters} filters, {model.dtype}"
+        + (f", {model.remat} formed again" if model.remat != "nothing" else "")
     )
     yield machine.source
     yield ""
@@ -223,7 +217,8 @@ def _columns(values, form: str) -> str:
 def _advice(config: ConfigDict, step: Step, machine: Machine, speed: Speed) -> Iterator[str]:
     room, count = machine.chip.memory - step.total, len(machine.devices)
     if room < 0:
-        yield f"It does not fit: {-room / GIB:.2f} GiB too much; --config.model.remat needs less."
+        less = "--config.model.remat=states needs less"
+        yield f"It does not fit: {-room / GIB:.2f} GiB too much; {less}."
     seconds = speed.seconds(LIKELY)
     days = config.train.steps * seconds / 86400
     yield (

@@ -1,14 +1,19 @@
 """The state of a training run, and the pure step that advances it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.sharding import Mesh, Sharding
 from ml_collections import ConfigDict
+from optax import microbatching
 
 from nlrn_jax.config import build_model
+from nlrn_jax.devices import by_batch, replicated
 from nlrn_jax.model import GREY_LEVELS, NLRN
-from nlrn_jax.optim import optimizer
+from nlrn_jax.optim import optimizer, rest_idle_biases
 
 
 @struct.dataclass
@@ -31,8 +36,11 @@ class TrainState:
     sums: dict[str, jax.Array]
 
 
-def create_state(config: ConfigDict) -> TrainState:
-    """Make the state of step 0; the weights depend on `config.seed` only."""
+def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainState:
+    """Make the state of step 0; the weights depend on `config.seed` only.
+
+    `place` says on which devices it is to be; by default on the first.
+    """
     model, train = build_model(config), config.train
 
     def init(key):
@@ -45,7 +53,29 @@ def create_state(config: ConfigDict) -> TrainState:
             sums=no_sums(),
         )
 
-    return jax.jit(init)(jax.random.key(config.seed))
+    return jax.jit(init, out_shardings=place)(jax.random.key(config.seed))
+
+
+def trace_step(config: ConfigDict, mesh: Mesh, state: TrainState) -> jax.stages.Traced:
+    """Trace `train_step` for a mesh: the state on every device, the batch split, donating both.
+
+    Args:
+      config: the whole configuration.
+      mesh: of `data_mesh`.
+      state: the state, or its shapes.
+    """
+    side = config.data.patch
+    patch = jax.ShapeDtypeStruct(
+        (config.train.batch, side, side, config.model.channels), jnp.float32
+    )
+    step = jax.jit(
+        functools.partial(train_step, build_model(config), config.train),
+        in_shardings=(replicated(mesh), by_batch(mesh)),
+        out_shardings=replicated(mesh),
+        donate_argnums=0,
+    )
+    with jax.set_mesh(mesh):  # for what XLA cannot split: see `on_each_device`
+        return step.trace(state, {"input": patch, "target": patch})
 
 
 def train_step(
@@ -63,14 +93,17 @@ def train_step(
       The state after, and the loss before it, in grey levels squared.
     """
 
-    def loss_of(params):
+    def loss_of(params, batch):
         variables = state.variables | {"params": params}
         output, updated = model.apply(variables, batch["input"], train=True, mutable="batch_stats")
         return mean_squared_error(output, batch["target"], train.loss_crop), updated
 
-    (loss, updated), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-        state.variables["params"]
-    )
+    gradients_of = jax.value_and_grad(loss_of, has_aux=True)
+    if train.accumulate > 1:
+        size, mean = train.batch // train.accumulate, microbatching.AccumulationType.MEAN
+        gradients_of = microbatching.microbatch(gradients_of, 1, size, mean)
+    (loss, updated), gradients = gradients_of(state.variables["params"], batch)
+    gradients = rest_idle_biases(gradients)
     chain = optimizer(train)
     updates, chain_state = chain.update(gradients, state.optimizer, state.variables["params"])
     params = optax.apply_updates(state.variables["params"], updates)

@@ -1,6 +1,9 @@
-"""The training loop: batches in, figures and checkpoints out; resumes where it was."""
+"""The training loop: batches in, figures and checkpoints out; resumes where it was.
 
-import functools
+The same on one device and on many, in one process and in several: all run this loop in step, each
+with its rows of every batch; the first one alone shows and writes figures.
+"""
+
 import time
 from pathlib import Path
 
@@ -9,15 +12,22 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from nlrn_jax import image as im
 from nlrn_jax.checkpoints import Checkpoints, claim_workdir
 from nlrn_jax.config import build_model
 from nlrn_jax.data import batches, measure_speed, network_channels
+from nlrn_jax.devices import data_mesh, on_first_device, replicated, require_divisible, share_out
 from nlrn_jax.evaluate import validate
-from nlrn_jax.log import Log
-from nlrn_jax.model import NLRN, count_parameters
+from nlrn_jax.figure import draw_curve, stack
+from nlrn_jax.interruption import Interrupted, Interruption
+from nlrn_jax.log import Log, Silent, read_figures
+from nlrn_jax.model import count_parameters
 from nlrn_jax.optim import learning_rate
 from nlrn_jax.sources import Image
-from nlrn_jax.state import TrainState, create_state, evaluated_variables, no_sums, train_step
+from nlrn_jax.state import TrainState, create_state, evaluated_variables, no_sums, trace_step
+from nlrn_jax.validation import is_due
+
+COMPARED = 8  # held-out images in comparison.png: more than that nobody looks at
 
 
 class NotFiniteError(ArithmeticError):
@@ -31,7 +41,8 @@ def train(
 
     Args:
       config: checked configuration.
-      workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/` and `checkpoints/`.
+      workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, `curve.png`
+        and `comparison.png`.
       training: images to learn from, uint8 as decoded.
       held_out: images to validate on; may be none.
 
@@ -39,22 +50,31 @@ def train(
       The final state.
 
     Raises:
-      CheckpointError: the workdir belongs to another configuration.
+      CheckpointError: the workdir belongs to another configuration, or cannot be written to.
+      DevicesError: the batch does not divide among the devices.
       NotFiniteError: training diverged.
+      Interrupted: SIGTERM or SIGINT came, and all was saved.
     """
+    require_divisible(config.train.batch, config.train.accumulate, jax.device_count())
     claim_workdir(workdir, config)
-    state, iterator = create_state(config), batches(_as_seen(training, config), config)
+    state = create_state(config, replicated(data_mesh()))
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
         first = checkpoints.newest or 0
         if first:
             state = checkpoints.restore_state(first, state)
-            iterator = checkpoints.restore_data(first, iterator)
-        with Log(workdir, first, max(first, config.train.steps)) as log:
+        with _open_log(workdir, first, max(first, config.train.steps)) as log:
             log.say(_greeting(workdir, config, state, len(training), len(held_out)))
             if first < config.train.steps:
-                log.say(f"the loader gives {measure_speed(iterator):,.0f} patches/s")
+                images, processes = _as_seen(training, config), jax.process_count()
+                iterator = batches(images, config, first, jax.process_index(), processes)
+                speed = processes * measure_speed(iterator)
+                log.say(f"the loader gives {speed:,.0f} patches/s")
                 state = _loop(config, state, iterator, held_out, checkpoints, log)
     return state
+
+
+def _open_log(workdir: str | Path, first: int, last: int) -> Log | Silent:
+    return Silent() if jax.process_index() else Log(workdir, first, last)
 
 
 def _loop(
@@ -63,45 +83,52 @@ def _loop(
     iterator: grain.DatasetIterator,
     held_out: list[Image],
     checkpoints: Checkpoints,
-    log: Log,
+    log: Log | Silent,
 ) -> TrainState:
-    model, first, last = build_model(config), int(state.step) + 1, config.train.steps
-    advance = _compile(model, config, state, log)
+    first, last, mesh = int(state.step) + 1, config.train.steps, data_mesh()
+    empty = jax.jit(no_sums, out_shardings=replicated(mesh))
+    advance = _compile(config, mesh, state, log)
     meter = _Meter(config.train.batch)
     previous = None
-    for step in range(first, last + 1):
-        batch = meter.draw(iterator)
-        state, loss = advance(state, batch)
-        if previous is not None:  # fetched while this step runs
-            log.progress(step - 1, float(previous))
-        previous = loss
-        figures = {}
-        saves = step % config.checkpoint.every == 0 or step == last
-        if step % config.log.every == 0 or step == last:
-            _require_finite(state, step, checkpoints)
-            figures = _figures(state, config) | meter.figures()
-            state = state.replace(sums=no_sums())
-        if saves:
-            _require_finite(state, step, checkpoints)
-            psnr = _validate(model, state, config, held_out, step, log)
-            figures |= {} if psnr is None else {"validation_psnr": psnr}
-        if figures:
-            log.write(step, figures)  # before the checkpoint: a resumed run keeps these lines
-        if saves:
-            checkpoints.save(state, iterator, config, psnr)
-            meter.restart()
+    with Interruption() as interruption:
+        for step in range(first, last + 1):
+            batch = share_out(mesh, meter.draw(iterator))
+            state, loss = advance(state, batch)
+            if previous is not None:  # fetched while this step runs
+                log.progress(step - 1, float(previous))
+            previous = loss
+            figures, validated = {}, {}
+            stops = interruption.stops(step)
+            saves = step % config.checkpoint.every == 0 or step == last
+            reports = step % config.log.every == 0 or step == last
+            if saves or reports or stops:
+                _require_finite(state, step, checkpoints)
+            if reports:
+                figures = _figures(state, config) | meter.figures()
+                state = state.replace(sums=empty())
+            if saves:
+                validated = _validate(state, config, held_out, step, log)
+                figures |= validated
+            if figures:
+                log.write(step, figures)  # before the checkpoint: a resumed run keeps these lines
+            if saves and log.folder:
+                draw_curve(log.folder / "curve.png", read_figures(log.folder))
+            if saves or stops:
+                checkpoints.save(state, config, validated.get("validation_psnr"))
+                meter.restart()
+            if stops:
+                checkpoints.wait()
+                raise Interrupted(step, interruption.status)
     log.progress(last, float(loss))
     return state
 
 
-def _compile(model: NLRN, config: ConfigDict, state: TrainState, log: Log) -> jax.stages.Compiled:
-    side = config.data.patch
-    shape = (config.train.batch, side, side, config.model.channels)
-    patch = jax.ShapeDtypeStruct(shape, np.float32)
-    step = jax.jit(functools.partial(train_step, model, config.train), donate_argnums=0)
+def _compile(
+    config: ConfigDict, mesh: jax.sharding.Mesh, state: TrainState, log: Log | Silent
+) -> jax.stages.Compiled:
     log.say("compiling the step ...")
     begin = time.perf_counter()
-    compiled = step.lower(state, {"input": patch, "target": patch}).compile()
+    compiled = trace_step(config, mesh, state).lower().compile()
     log.say(f"compiled in {time.perf_counter() - begin:.1f} s")
     return compiled
 
@@ -175,15 +202,19 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
     )
 
 
-def _validate(model, state, config, held_out, step, log) -> float | None:
-    if not held_out:
-        return None
-    means, pictures = validate(model, evaluated_variables(state), config, held_out)
+def _validate(state, config, held_out, step, log) -> dict[str, float]:
+    """Validate in every process: the others would only wait, and not for as long as it may take."""
+    if not is_due(config, held_out, step):
+        return {}
+    variables = on_first_device(evaluated_variables(state))
+    means, pictures = validate(build_model(config), variables, config, held_out)
     for image, picture in zip(held_out, pictures, strict=True):
         log.image(step, f"validation/{Path(image.name).name}", picture)
+    if log.folder:
+        im.write(log.folder / "comparison.png", stack(pictures[:COMPARED]))
     psnr, baseline = means["network_psnr"], means["baseline_psnr"]
     log.say(f"step {step}: validation {psnr:.2f} dB, {psnr - baseline:+.2f} over its input")
-    return psnr
+    return {"validation_psnr": psnr, "validation_baseline": baseline}
 
 
 def _as_seen(images: list[Image], config: ConfigDict) -> list[Image]:
@@ -194,6 +225,7 @@ def _as_seen(images: list[Image], config: ConfigDict) -> list[Image]:
 def _greeting(workdir, config, state, training: int, held_out: int) -> str:
     parameters = count_parameters(state.variables["params"])
     step, last = int(state.step), config.train.steps
+    processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
     status = "starts" if not step else f"resumes at step {step}"
     if step >= last:
         status = f"is finished at step {step}; --config.train.steps={2 * step} would go on"
@@ -201,5 +233,5 @@ def _greeting(workdir, config, state, training: int, held_out: int) -> str:
         f"{workdir} {status}: {parameters:,} parameters, {training} images to train on, "
         f"{held_out} held out, {last} steps of {config.train.batch} patches "
         f"{config.data.patch} x {config.data.patch}, {jax.device_count()} {jax.default_backend()} "
-        "device(s)"
+        f"device(s){processes}"
     )

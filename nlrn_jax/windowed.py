@@ -43,7 +43,7 @@ class Grid(NamedTuple):
         return image, row * TILE[0], column * TILE[1]
 
 
-def windowed(theta, phi, g, correlation, size, neighborhood: int):
+def forward(theta, phi, g, correlation, size, neighborhood: int):
     """Respond to each position with the softmax-weighted mean of `g` over its window.
 
     Args:
@@ -55,38 +55,10 @@ def windowed(theta, phi, g, correlation, size, neighborhood: int):
       neighborhood: odd side of the window.
 
     Returns:
-      The response [N, H, W, m] and the new correlation (None where nothing is carried). The
-      responses in the padding are meaningless but finite.
+      The response [N, H, W, m], the normaliser [tiles, queries], and the new correlation (None
+      where nothing is carried). The responses in the padding are meaningless but finite.
     """
-    grid = make_grid(theta.shape, neighborhood)
-    size = jnp.asarray(theta.shape[1:3] if size is None else size, jnp.int32)
-    return _respond(theta, phi, g, correlation, size, grid)
-
-
-def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
-    """Return the grid for [N, H, W, ...]; a window wider than the image shrinks to it."""
-    count, height, width = shape[:3]
-    return Grid(count, height, width, min(neighborhood // 2, max(height, width) - 1))
-
-
-def zero_correlation(shape: tuple[int, ...], neighborhood: int) -> jax.Array:
-    """Return the correlation before the first state: float32 [tiles, queries, keys]."""
-    grid = make_grid(shape, neighborhood)
-    return jnp.zeros((np.prod(grid.tiles), np.prod(TILE), np.prod(grid.keys)), jnp.float32)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def _respond(theta, phi, g, correlation, size, grid):
-    response, _, correlation = _forward(theta, phi, g, correlation, size, grid)
-    return response, correlation
-
-
-def _respond_forward(theta, phi, g, correlation, size, grid):
-    response, normaliser, correlation = _forward(theta, phi, g, correlation, size, grid)
-    return (response, correlation), (theta, phi, g, correlation, size, normaliser, response)
-
-
-def _forward(theta, phi, g, correlation, size, grid):
+    grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
     keys, values = _pad(phi, grid), _pad(g, grid)
 
     def respond(x):
@@ -102,9 +74,17 @@ def _forward(theta, phi, g, correlation, size, grid):
     return _from_tiles(response, grid), normaliser, correlation
 
 
-def _respond_backward(grid, residuals, gradients):
-    theta, phi, g, correlation, size, normaliser, response = residuals
-    d_response, d_correlation = gradients
+def backward(
+    theta, phi, g, correlation, size, normaliser, response, d_response, d_correlation, neighborhood
+):
+    """Return the gradients by theta, phi, g and the carried correlation.
+
+    Args:
+      theta, phi, g, size, neighborhood: as for `forward`.
+      correlation, normaliser, response: what `forward` returned.
+      d_response: like the response; d_correlation: like the correlation, from the states after.
+    """
+    grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
     keys, values = _pad(phi, grid), _pad(g, grid)
     overlap = jnp.sum(response.astype(jnp.float32) * d_response, -1, keepdims=True)
 
@@ -125,10 +105,37 @@ def _respond_backward(grid, residuals, gradients):
           tiles(d_response), d_correlation)  # fmt: skip
     (d_keys, d_values), (d_theta, d_carried) = lax.scan(step, sums, xs)
     d_phi, d_g = _unpad(d_keys, grid).astype(phi.dtype), _unpad(d_values, grid).astype(g.dtype)
-    return _from_tiles(d_theta, grid), d_phi, d_g, d_carried, None
+    return _from_tiles(d_theta, grid), d_phi, d_g, d_carried
 
 
-_respond.defvjp(_respond_forward, _respond_backward)
+def undo(theta, phi, correlation, neighborhood):
+    """Return the correlation before the state that added `theta` and `phi` to it."""
+    grid = make_grid(theta.shape, neighborhood)
+    keys = _pad(phi, grid)
+
+    def of_one_tile(x):
+        index, query, logits = x
+        return logits - tile.product(query, _cut(keys, grid.corner(index), grid), (1, 1))
+
+    return lax.map(
+        of_one_tile, (jnp.arange(np.prod(grid.tiles)), _to_tiles(theta, grid), correlation)
+    )
+
+
+def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
+    """Return the grid for [N, H, W, ...]; a window wider than the image shrinks to it."""
+    count, height, width = shape[:3]
+    return Grid(count, height, width, min(neighborhood // 2, max(height, width) - 1))
+
+
+def zero_correlation(shape: tuple[int, ...], neighborhood: int) -> jax.Array:
+    """Return the correlation before the first state: float32 [tiles, queries, keys]."""
+    grid = make_grid(shape, neighborhood)
+    return jnp.zeros((np.prod(grid.tiles), np.prod(TILE), np.prod(grid.keys)), jnp.float32)
+
+
+def _size(size, shape):
+    return jnp.asarray(shape[1:3] if size is None else size, jnp.int32)
 
 
 def _mask(corner, size, grid):

@@ -116,7 +116,7 @@ def cell(features, correlation, first, params, norms, statistics, neighborhood, 
     return u + first, correlation, new
 
 
-def network(x, variables, steps, neighborhood=None, propagate=True, train=False):
+def network(x, variables, steps, neighborhood=None, propagate=True, train=False, share=True):
     """Restore [N, H, W, C], range [0, 1]; return also the new 'batch_stats' tree."""
     params, statistics = variables["params"], variables["batch_stats"]
     new = {}
@@ -128,8 +128,11 @@ def network(x, variables, steps, neighborhood=None, propagate=True, train=False)
     for t in range(steps):
         norms = {name: array[t] for name, array in params["norms"].items()}
         own = {k: {name: a[t] for name, a in v.items()} for k, v in statistics["cell"].items()}
+        weights = params["cell"]
+        if not share:  # stacked, one set for each state
+            weights = {k: {name: a[t] for name, a in v.items()} for k, v in weights.items()}
         features, correlation, state = cell(
-            features, correlation, first, params["cell"], norms, own, neighborhood, train
+            features, correlation, first, weights, norms, own, neighborhood, train
         )
         states.append(state)
         if not propagate:

@@ -14,6 +14,7 @@ from nlrn_jax.config import (
     build_model,
     check,
     differences,
+    evaluated_as,
     from_json,
     get,
     levels,
@@ -21,7 +22,9 @@ from nlrn_jax.config import (
 )
 
 FOLDER = Path(base.__file__).parent
-RECIPES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "base")
+RECIPES = sorted(
+    path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("base", "study_"))
+)
 VARIANTS = [(name, variant) for name in RECIPES for variant in ("", "quick")]
 VARIANTS.append(("denoise_25", "cpu"))
 
@@ -34,6 +37,7 @@ WRONG = {
     "model.steps": [0],
     "model.neighborhood": [0, 2, 44, -1],
     "model.carry": ["", "stack"],
+    "model.remat": ["", "all"],
     "model.dtype": ["float16", "float64", ""],
     "degrade.sigma": [
         (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
@@ -44,6 +48,7 @@ WRONG = {
     "data.workers": [-1],
     "train.steps": [0],
     "train.batch": [0],
+    "train.accumulate": [0, -1, 3, 32],
     "train.learning_rate": [0.0, -1e-3, math.inf, math.nan],
     "train.schedule": ["", "linear"],
     "train.halve_at": [(0.0,), (1.0,), (0.5, 100_000), (math.nan,), ("a",)],
@@ -53,14 +58,21 @@ WRONG = {
     "log.every": [0],
     "checkpoint.every": [0],
     "checkpoint.keep": [0],
+    "checkpoint.validation_share": [-0.1, 1.1, math.nan],
     "checkpoint.crop": [0, 31],
     "evaluate.patch": [0],
     "evaluate.stride": [0, 44],
     "evaluate.batch": [0],
+    "evaluate.protocol": ["psnr", "sr_y", "Denoise"],
+    "evaluate.levels": [(0.0,), (25.0, -1.0), ("25",), (math.inf,)],
+    "evaluate.classical": ["median", "bm3d,wavelet"],
 }  # fmt: skip
 
 # Bools, and the sources of data, which are read before anything long starts.
-NEVER_WRONG = {"model.propagate", "model.remat", "evaluate.whole", "data.train", "data.eval"}
+NEVER_WRONG = {
+    "model.propagate", "model.share", "evaluate.whole", "evaluate.ensemble", "data.train",
+    "data.eval", "data.root",
+}  # fmt: skip
 
 RIGHT = {
     "task": ["denoise", "sr"],
@@ -68,6 +80,7 @@ RIGHT = {
     "model.channels": [1, 3],
     "model.neighborhood": [None, 1, 45],
     "model.carry": ["logits", "embeddings"],
+    "model.remat": ["nothing", "correlation", "states"],
     "model.dtype": ["float32", "bfloat16"],
     "degrade.sigma": [(25,), (0.5, 55.0), (25.0, 25.0)],
     "degrade.scales": [(2,), (8,), (4, 2, 3)],
@@ -78,12 +91,18 @@ RIGHT = {
     "train.clip": [0.0],
     "train.loss_crop": [0, 5, 43],
     "train.ema": [0.0, 0.999],
+    "checkpoint.validation_share": [0.0, 1.0],
     "checkpoint.crop": [32],
     "evaluate.stride": [1, 43],
+    "evaluate.protocol": ["", "denoise", "denoise_clipped"],
+    "evaluate.levels": [(), (25.0,), (15, 25.5, 50)],
+    "evaluate.classical": ["", "tv", "nl_means, tv,bm3d"],
 }
 
 # What a resumed run may change.
-FREE = {"train.steps", "data.eval", "model.carry", "model.remat"}
+FREE = {
+    "train.steps", "data.eval", "data.root", "data.workers", "model.carry", "model.remat",
+}  # fmt: skip
 FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
 
 
@@ -164,6 +183,32 @@ def test_a_right_value_is_not_refused(field, value):
     check(changed(field, value))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("evaluate.protocol", "denoise"),
+        ("evaluate.levels", (2.5,)),
+        ("evaluate.levels", (1,)),
+        ("evaluate.classical", "tv"),
+    ],
+)
+def test_what_suits_denoising_alone_is_refused_for_super_resolution(field, value):
+    config = changed(field, value)
+    config.task = "sr"
+    with pytest.raises(ConfigError, match=re.escape(f"config.{field}={value!r}")):
+        check(config)
+
+
+def test_a_run_is_evaluated_as_itself_with_what_is_asked():
+    run, given = changed("model.filters", 8), changed("data.eval", "set5")
+    run.data.eval, run.evaluate.patch, run.seed = "samples", 24, 3
+    given.seed, given.evaluate.levels, given.train.steps = 7, (15.0,), 9
+    config = evaluated_as(run, given)
+    assert (config.model.filters, config.train.steps) == (8, 500_000)
+    assert (config.seed, config.data.eval) == (7, "set5")
+    assert (config.evaluate.levels, config.evaluate.patch) == ((15.0,), 43)
+
+
 def test_every_field_that_can_be_wrong_is_checked():
     assert WRONG.keys() | NEVER_WRONG == FIELDS.keys()
     assert not WRONG.keys() & NEVER_WRONG
@@ -237,7 +282,7 @@ def test_each_recipe_has_the_task_and_levels_of_its_name():
 def test_the_model_is_what_its_section_says():
     config = base.get_config()
     config.model.update(
-        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False,
+        channels=3, filters=8, embedding=4, steps=2, neighborhood=5, propagate=False, share=False,
         dtype="bfloat16",
     )  # fmt: skip
     model = build_model(config)

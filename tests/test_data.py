@@ -1,7 +1,6 @@
 """Training batches: repeatable, resumable, and cut out of the images they come from."""
 
 import itertools
-import json
 from collections import Counter
 
 import numpy as np
@@ -91,17 +90,23 @@ def test_a_batch_may_be_one_patch(config):
     assert_equal(take(batches(images, config), 8), four)
 
 
-def test_a_restored_iterator_goes_on_where_it_was_saved(config):
+@pytest.mark.parametrize("first", [1, 3, 1000])
+def test_the_stream_goes_on_at_any_batch(config, first):
     images = pictures((12, 9), (8, 15), (7, 7))
-    iterator = batches(images, config)
-    take(iterator, 3)
-    state = json.loads(json.dumps(iterator.get_state()))
-    expected = take(iterator, 4)
-    iterator.set_state(state)
-    assert_equal(take(iterator, 4), expected)
-    fresh = batches(images, config)
-    fresh.set_state(state)
-    assert_equal(take(fresh, 4), expected)
+    whole = take(batches(images, config), first + 2)
+    rest = take(batches(images, config, first), 2)
+    assert_equal(rest, {name: patches[first * 4 :] for name, patches in whole.items()})
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_processes_share_the_batches_of_one(config, processes):
+    """Put together in the order of the processes, batch by batch, from the start and later."""
+    images = pictures((12, 9), (8, 15), (7, 7))
+    for first in (0, 2):
+        streams = [batches(images, config, first, p, processes) for p in range(processes)]
+        shares = [take(stream, 1) for _ in range(3) for stream in streams]
+        together = {name: np.concatenate([s[name] for s in shares]) for name in shares[0]}
+        assert_equal(together, take(batches(images, config, first), 3))
 
 
 @pytest.fixture
@@ -121,14 +126,13 @@ def test_worker_processes_give_the_same_batches_and_resume_too(config):
     config.data.workers = 1
     iterator = batches(images, config)
     assert_equal(take(iterator, 5), expected)
-    iterator = batches(images, config)
-    take(iterator, 2)
-    state = iterator.get_state()
-    rest = take(iterator, 3)
+    rest = take(batches(images, config, first=2), 3)
     assert_equal(rest, {name: patches[2 * 4 :] for name, patches in expected.items()})
-    fresh = batches(images, config)
-    fresh.set_state(state)
-    assert_equal(take(fresh, 3), rest)
+    shares = [take(batches(images, config, 0, p, 2), 1) for p in range(2)]
+    assert_equal(
+        {name: np.concatenate([share[name] for share in shares]) for name in expected},
+        {name: patches[:4] for name, patches in expected.items()},
+    )
 
 
 def test_measuring_the_speed_leaves_the_iterator_where_it_was(config):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlrn_jax.log import Log, table
+from nlrn_jax.log import Log, read_figures, series, table
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,6 +134,19 @@ def test_a_foreign_line_is_named_and_the_file_left_alone(tmp_path, line):
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not a JSON object"):
         Log(tmp_path, 1, 10)
     assert (tmp_path / "metrics.jsonl").read_text() == text
+
+
+def test_the_record_is_read_as_it_was_written_but_for_a_line_cut_short(tmp_path):
+    with Log(tmp_path, 0, 9) as log:
+        log.write(1, {"loss": 2.5})
+        log.write(3, {"loss": math.nan, "psnr": 20.0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    lines = read_figures(tmp_path)
+    assert lines == [{"step": 1, "loss": 2.5}, {"step": 3, "loss": None, "psnr": 20.0}]
+    assert series(lines, "loss") == ([1], [2.5])
+    assert series(lines, "psnr") == ([3], [20.0])
+    assert series(lines, "other") == ([], [])
 
 
 def test_steps_out_of_order_are_refused(tmp_path):

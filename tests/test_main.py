@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from absl.testing import flagsaver
 from PIL import Image as Pillow
 
 from configs import base, sr_x2
-from nlrn_jax import main, metrics
+from nlrn_jax import main, modes
 from nlrn_jax.checkpoints import claim_workdir
 from nlrn_jax.data import Patch
 from nlrn_jax.sources import Image
@@ -164,6 +165,16 @@ CASES = {
     "a workdir that is a file": (["--workdir={}/file"], 1, "{}/file"),
     "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
     "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
+    "no runs to compare": (["--mode=compare"], 2, "--runs is missing"),
+    "comparing no run": (["--mode=compare", "--runs={}/good"], 1, "{}/good is not the folder"),
+    "a study of a plain recipe": (["--mode=study"], 1, "denoise_25.py has no members()"),
+    "setting what is studied": (
+        ["--mode=study", "--config=configs/study_steps.py:quick"], 1, "--config.model.steps is what"
+    ),
+    "a study that validates nothing": (
+        ["--mode=study", "--config=configs/study_sharing.py:quick", "--config.data.holdout=0"],
+        1, "config.data.holdout",
+    ),
 }  # fmt: skip
 
 
@@ -189,13 +200,12 @@ def test_a_missing_flag_is_asked_for_with_an_example(missing, command, tmp_path)
 def test_a_workdir_of_another_configuration_is_left_as_it_is(command, files):
     claim_workdir(files / "run", base.quick(sr_x2.get_config()))
     before = (files / "run" / "config.json").read_bytes()
-    for mode in ("train", "evaluate"):
-        outcome = command(*words(files), f"--mode={mode}")
-        assert outcome.status == 1 and not outcome.compilations
-        assert_one_line(outcome.err, f"{files}/run belongs to a run of another configuration")
-        assert "task: 'sr' there, 'denoise' now" in outcome.err
-        assert [path.name for path in (files / "run").iterdir()] == ["config.json"]
-        assert (files / "run" / "config.json").read_bytes() == before
+    outcome = command(*words(files))
+    assert outcome.status == 1 and not outcome.compilations
+    assert_one_line(outcome.err, f"{files}/run belongs to a run of another configuration")
+    assert "task: 'sr' there, 'denoise' now" in outcome.err
+    assert [path.name for path in (files / "run").iterdir()] == ["config.json"]
+    assert (files / "run" / "config.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -215,7 +225,8 @@ def test_a_run_says_where_everything_is_and_can_be_scored_again(command, files):
     trained = command(*arguments)
     assert not trained.status and trained.compilations
     places = re.findall(rf"{files}/run[\w./]*", trained.out)
-    for place in ("checkpoints", "metrics.jsonl", "evaluation", "evaluation/results.json"):
+    kept = "checkpoints", "metrics.jsonl", "evaluation"
+    for place in (*kept, "evaluation/results.json", "evaluation/report.html"):
         assert f"{files}/run/{place}" in places
     assert all(Path(place).exists() for place in places)
     (line,) = (line for line in trained.out.splitlines() if line.startswith("score it"))
@@ -226,8 +237,9 @@ def test_a_run_says_where_everything_is_and_can_be_scored_again(command, files):
     scored = command(*again)
     assert not scored.status
     results = json.loads((files / "run" / "evaluation" / "results.json").read_text())
-    (table,) = results
-    assert table.startswith(f"folder:{files}/small") and results[table]["images"] == 3
+    (table,) = results["tables"]
+    assert table["benchmark"] == f"folder:{files}/small" and len(table["images"]) == 3
+    assert shlex.split(results["command"])[3:] == again
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +253,84 @@ def trained(tmp_path_factory):
     program = [sys.executable, "-m", "nlrn_jax.main", *words(folder)]
     subprocess.run(program, cwd=ROOT, capture_output=True, check=True)
     return folder
+
+
+def evaluating(folder, *extra):
+    """Return a command that scores the run of `trained` though its recipe is another's."""
+    given = (
+        "--config=configs/denoise_50.py", "--mode=evaluate", f"--workdir={folder}/run",
+        f"--config.data.eval=folder:{folder}/good", "--config.evaluate.stride=43",
+    )  # fmt: skip
+    return list({word.partition("=")[0]: word for word in (*given, *extra)}.values())
+
+
+def results_in(folder):
+    return json.loads((folder / "evaluation" / "results.json").read_text())
+
+
+def test_a_run_is_evaluated_as_it_was_trained_whatever_the_recipe(trained, command):
+    outcome = command(*evaluating(trained, "--config.evaluate.protocol=denoise_clipped"))
+    assert not outcome.status
+    (note,) = (line for line in outcome.out.splitlines() if "used as it was trained" in line)
+    assert "model.filters: 4 there, 128 now" in note and "degrade.sigma" in note
+    results = results_in(trained / "run")
+    assert results["protocol"] == "denoise_clipped"
+    assert [table["label"] for table in results["tables"]] == ["sigma 25"]
+    assert [(m["name"], m["run"], m["checkpoint"]) for m in results["methods"]] == [
+        ("noisy", None, None), ("NLRN run", f"{trained}/run", 1),
+    ]  # fmt: skip
+    assert f"{trained}/run/evaluation/results.json" in outcome.out
+    assert f"earlier results, of another question, are now in {trained}/run/" in outcome.out
+
+
+def test_several_runs_stand_in_one_table_in_a_folder_of_its_own(trained, command, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained / "run", other)
+    outcome = command(*evaluating(
+        trained, f"--workdir={tmp_path}/both", f"--runs={trained}/run,{other}",
+        "--config.evaluate.levels=(15.,50.)", "--checkpoint=best,1", "--config.evaluate.whole=True",
+        "--config.evaluate.classical=tv",
+    ))  # fmt: skip
+    assert not outcome.status
+    assert f"{other} was trained for (25.0,), and meets (15.0, 50.0) first here" in outcome.out
+    results = results_in(tmp_path / "both")
+    assert [table["level"] for table in results["tables"]] == [15.0, 50.0]
+    for table in results["tables"]:
+        means = table["means"]
+        assert list(means) == ["noisy", "total variation", "NLRN run", "NLRN other"]
+        assert means["NLRN run"]["psnr"] == means["NLRN other"]["psnr"] != means["noisy"]["psnr"]
+
+
+def test_without_a_benchmark_the_images_that_the_run_held_out_are_scored(trained, command):
+    assert not command(*evaluating(trained, "--config.data.eval=")).status
+    (table,) = results_in(trained / "run")["tables"]
+    assert table["benchmark"] == "held-out"
+    assert [image["name"] for image in table["images"]] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "extra, culprit",
+    [
+        (["--config=configs/sr_x3.py"], "was trained for task 'denoise', --config is of task 'sr'"),
+        (["--runs={}/run,{}/none"], "{}/none"),
+        (["--checkpoint=7"], "no checkpoint 7; there are newest, best and the steps 1"),
+        (["--checkpoint=oldest"], "no checkpoint oldest"),
+        (["--config.data.eval=set12", "--config.data.root={}/photos"], "{}/photos/Set12"),
+        (["--config.data.eval=set21"], "'set21' is unknown"),
+        (["--config.data.eval=pairs:{}/good:{}/photos"], "have no partner"),
+        (["--config.evaluate.protocol=sr_y"], "config.evaluate.protocol='sr_y'"),
+        (["--config.evaluate.levels=(0.,)"], "config.evaluate.levels=(0.0,)"),
+        (["--config.evaluate.classical=median"], "config.evaluate.classical='median'"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_before_anything_is_compiled(
+    trained, extra, culprit, command
+):
+    before = sorted(trained.rglob("*"))
+    outcome = command(*evaluating(trained, *(word.format(*[trained] * 2) for word in extra)))
+    assert outcome.status == 1 and not outcome.compilations
+    assert_one_line(outcome.err, culprit.format(trained))
+    assert sorted(trained.rglob("*")) == before
 
 
 def restoring(folder, *extra):
@@ -285,12 +375,53 @@ def test_what_cannot_be_restored_is_said_before_anything_is_compiled(
     assert_one_line(outcome.err, culprit)
 
 
+def explaining(folder, *extra):
+    return ["--mode=explain", f"--workdir={folder}/run", *(word.format(folder) for word in extra)]
+
+
+def test_what_a_position_sees_is_drawn_where_the_program_says(trained, command):
+    given = explaining(trained, "--original={}/good/0.png", "--at=39,0")
+    outcome = command(*given)
+    assert not outcome.status
+    path, _, _ = outcome.out.splitlines()[-1].partition(",")
+    assert path == f"{trained}/run/explain/0_39_0.png"
+    assert Path(path).exists() and Path(path).with_suffix(".json").exists()
+    again = command(*given)
+    assert again.status == 1 and not again.compilations
+    assert_one_line(again.err, "0_39_0.png: exists already")
+
+
+@pytest.mark.parametrize(
+    "extra, status, culprit",
+    [
+        ([], 2, "--at is missing, as in --at=120,80"),
+        (["--at=1,2"], 1, "--original"),
+        (["--at=1", "--input={}/good/0.png"], 1, "--at=1"),
+        (["--at=1,x", "--input={}/good/0.png"], 1, "--at=1,x"),
+        (["--at=40,2", "--input={}/good/0.png"], 1, "--at=40,2: outside the 40 rows"),
+        (["--at=1,2", "--input={}/photos/bad.png"], 1, "photos/bad.png"),
+        (["--at=1,2", "--original={}/photos/bad.png"], 1, "photos/bad.png"),
+        (["--at=1,2", "--input={}/good"], 1, "{}/good: is a folder"),
+        (["--at=1,2", "--input={}/good/0.png", "--states=0,1"], 1, "--states=0,1"),
+        (["--at=1,2", "--input={}/good/0.png", "--output={}/x.txt"], 1, "x.txt"),
+        (["--at=1,2", "--input={}/good/0.png", "--original={}/photos/a.png"], 1, "a.png: 13 x 17"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_before_anything_is_compiled(
+    trained, extra, status, culprit, command
+):
+    outcome = command(*explaining(trained, *extra))
+    assert outcome.status == status and not outcome.compilations
+    assert_one_line(outcome.err, culprit.format(trained))
+    assert not (trained / "x.txt").exists()
+
+
 @pytest.mark.parametrize("patch", [1, 23, 24, 25])
 @pytest.mark.parametrize("scales", [(2,), (3,), (2, 3, 4), (8,)])
 def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, scales):
     config = base.quick(base.get_config())
     config.task, config.degrade.scales, config.data.patch = "sr", scales, patch
-    side = main._patch_side(config)
+    side = modes.patch_side(config)
     cut = Patch("sr", config.degrade.sigma, scales, patch)
 
     def draw(side):
@@ -301,25 +432,3 @@ def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, s
     draw(side)
     with pytest.raises(ValueError):
         draw(side - 1)
-
-
-@pytest.mark.parametrize("scale", range(2, 9))
-def test_the_least_image_to_score_is_enough_and_a_smaller_one_is_not(scale):
-    config = base.get_config()
-    config.task, config.degrade.scales = "sr", (scale,)
-    side = main._scored_side(config)
-
-    def score(side):
-        luma = np.zeros((side // scale * scale, side // scale * scale))
-        return metrics.score_sr(luma, luma, scale)
-
-    score(side)
-    with pytest.raises(ValueError):
-        score(side - 1)
-
-
-def test_the_least_image_to_score_after_denoising_holds_the_window_of_ssim():
-    side = main._scored_side(base.get_config())
-    metrics.score_denoise(np.zeros((side, side)), np.zeros((side, side)))
-    with pytest.raises(ValueError):
-        metrics.score_denoise(np.zeros((side - 1, side)), np.zeros((side - 1, side)))

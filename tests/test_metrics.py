@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from nlrn_jax.metrics import psnr, score_denoise, score_sr, ssim
+from nlrn_jax.metrics import psnr, ssim
 
 rng = np.random.default_rng(0)
 
@@ -63,50 +63,3 @@ def test_unlike_images_are_not_compared(metric):
 def test_ssim_needs_room_for_its_window(shape):
     with pytest.raises(ValueError, match="11x11"):
         ssim(np.zeros(shape), np.zeros(shape))
-
-
-def test_denoising_is_scored_in_clipped_and_rounded_bytes():
-    original = rng.integers(0, 256, (30, 25), dtype=np.uint8)
-    assert score_denoise(original / 255 + 0.4 / 255, original / 255)["psnr"] == math.inf
-    white = np.ones((30, 25))
-    assert score_denoise(white + 0.3, white) == {"psnr": math.inf, "ssim": 1.0}
-
-
-@pytest.mark.parametrize("shape", [(30, 25), (30, 25, 3)])
-def test_denoising_scores_are_those_of_scikit_image(shape):
-    original = rng.integers(0, 256, shape, dtype=np.uint8)
-    output = rng.integers(0, 256, shape, dtype=np.uint8)
-    score = score_denoise(output / 255, original / 255)
-    assert score["psnr"] == pytest.approx(peak_signal_noise_ratio(original, output), abs=1e-9)
-    expected = structural_similarity(
-        original, output, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-        channel_axis=2 if len(shape) == 3 else None,
-    )  # fmt: skip
-    assert score["ssim"] == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_super_resolution_shaves_scale_pixels_and_no_more(scale):
-    original = np.full((31, 26), 0.4)
-    output = original.copy()
-    border = np.ones_like(original, bool)
-    border[scale:-scale, scale:-scale] = False
-    output[border] = 1
-    assert score_sr(output, original, scale)["psnr"] == math.inf
-    output[scale, -scale - 1] = 1
-    inside = (31 - 2 * scale) * (26 - 2 * scale)
-    expected = 10 * math.log10(inside / 0.6**2)
-    assert score_sr(output, original, scale)["psnr"] == pytest.approx(expected, abs=1e-9)
-
-
-def test_too_small_to_score_is_said():
-    assert score_sr(np.ones((19, 19)), np.ones((19, 19)), 4)["ssim"] == 1
-    with pytest.raises(ValueError, match=r"\(18, 40\).*4 are shaved"):
-        score_sr(np.ones((18, 40)), np.ones((18, 40)), 4)
-    with pytest.raises(ValueError, match="11x11"):
-        score_denoise(np.ones((10, 40)), np.ones((10, 40)))
-
-
-def test_super_resolution_is_scored_on_luma():
-    with pytest.raises(ValueError, match="luma"):
-        score_sr(np.ones((30, 30, 3)), np.ones((30, 30, 3)), 2)

@@ -177,6 +177,55 @@ def test_gradients_equal_differences_of_the_equations(neighborhood, propagate):
             assert error <= bound, (jax.tree_util.keystr(path), int(index), difference)
 
 
+@pytest.mark.parametrize("neighborhood, propagate", [(None, True), (3, False)])
+def test_states_with_their_own_weights_follow_the_equations(neighborhood, propagate):
+    x = images(BATCH)
+    model = NLRN(steps=3, neighborhood=neighborhood, propagate=propagate, share=False, **TINY)
+    variables = randomized(model, x)
+    for training in (False, True):
+        expected, _ = reference.network(
+            exact(x), exact(variables), 3, neighborhood, propagate, training, share=False
+        )
+        actual = train(model, variables, x)[0] if training else restore(model, variables, x)
+        close(actual - x, expected - x)
+
+
+def test_the_gradient_of_shared_weights_is_the_sum_over_the_states():
+    x = images(BATCH)
+    shared = NLRN(steps=3, **TINY)
+    variables = randomized(shared, x)
+    cell = jax.tree.map(lambda a: jnp.stack([a] * 3), variables["params"]["cell"])
+    copies = variables | {"params": variables["params"] | {"cell": cell}}
+
+    def gradient(model, variables):
+        tree = jax.grad(lambda v: jnp.sum(train(model, v, x)[0] ** 2))(variables)
+        return tree["params"]["cell"]
+
+    together = gradient(shared, variables)
+    summed = jax.tree.map(lambda a: a.sum(0), gradient(shared.clone(share=False), copies))
+    flat = (
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(g)]) for g in (summed, together)
+    )
+    close(*flat, 1e-5)
+
+
+def test_states_with_their_own_weights_start_as_different_glorot_draws():
+    x = images((1, 4, 4, 1))
+    shapes = jax.eval_shape(NLRN(share=False).init, jax.random.key(0), x)
+    f, l, states = 128, 64, 12  # noqa: E741
+    cell = 2 * (f * l + l) + (f * f + f) + 2 * (9 * f * f + f)
+    assert count(shapes["params"]) == 340_099 + (states - 1) * cell
+
+    model = NLRN(filters=32, embedding=16, steps=3, share=False)
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+    kernels = variables["params"]["cell"]["conv_a"]["kernel"]
+    limit = np.sqrt(6 / (9 * 64))
+    assert kernels.shape[0] == 3 and abs(kernels).max() <= limit
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.corrcoef(kernels[one].ravel(), kernels[other].ravel())[0, 1]) < 0.1
+    np.testing.assert_allclose(kernels.std(axis=(1, 2, 3, 4)), limit / np.sqrt(3), rtol=0.1)
+
+
 def test_window_over_the_whole_image_changes_nothing():
     x = images(BATCH)
     variables = randomized(NLRN(steps=3, **TINY), x)
@@ -281,7 +330,13 @@ def test_an_even_neighborhood_is_refused():
 
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize(
-    "other", [{"carry": "embeddings"}, {"remat": True}, {"carry": "embeddings", "remat": True}]
+    "other",
+    [
+        {"carry": "embeddings"},
+        {"remat": "correlation"},
+        {"remat": "states"},
+        {"carry": "embeddings", "remat": "states"},
+    ],
 )
 def test_memory_is_saved_and_the_function_stays_the_same(window, other):
     x = images(BATCH)
@@ -312,7 +367,7 @@ def test_padding_changes_no_pixel_and_one_compilation_serves_many_sizes(window, 
     assert padded_apply._cache_size() == 1
 
 
-def test_a_size_in_training_and_an_unknown_carry_are_refused():
+def test_a_size_in_training_an_unknown_carry_and_an_unknown_remat_are_refused():
     x = images(BATCH)
     model = NLRN(steps=1, **TINY)
     variables = randomized(model, x)
@@ -320,3 +375,5 @@ def test_a_size_in_training_and_an_unknown_carry_are_refused():
         model.apply(variables, x, train=True, size=jnp.array([3, 3]), mutable=["batch_stats"])
     with pytest.raises(ValueError, match="carry='stack'"):
         model.clone(carry="stack").apply(variables, x)
+    with pytest.raises(ValueError, match="remat=True"):
+        model.clone(remat=True).apply(variables, x)

@@ -9,6 +9,8 @@ import pytest
 
 from nlrn_jax import model
 from nlrn_jax.config import build_model
+from nlrn_jax.optim import rest_idle_biases
+from nlrn_jax.propagation import Carry
 from nlrn_jax.state import create_state, evaluated_variables, mean_squared_error, train_step
 
 
@@ -50,7 +52,7 @@ def test_a_step_counts_and_sums_and_moves_every_tensor(tiny_config):
     assert float(after.sums["steps"]) == 1
     # With g at zero nothing reaches theta and phi in the first step, as the authors start.
     unmoved = {
-        "/".join(str(key.key) for key in path[:-1])
+        "/".join(str(key.key) for key in path)
         for path, moved in jax.tree_util.tree_leaves_with_path(
             jax.tree.map(
                 lambda a, b: not np.array_equal(a, b),
@@ -60,7 +62,36 @@ def test_a_step_counts_and_sums_and_moves_every_tensor(tiny_config):
         )
         if not moved
     }
-    assert unmoved == {"cell/theta", "cell/phi"}
+    idle = {"input_conv", "cell/phi", "cell/g", "cell/conv_a", "cell/conv_b"}
+    assert unmoved == {"cell/theta/kernel", "cell/theta/bias", "cell/phi/kernel"} | {
+        f"{layer}/bias" for layer in idle
+    }
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("carry", ["logits", "embeddings"])
+def test_only_biases_without_a_gradient_are_left_where_they_are(tiny_config, window, carry):
+    """What autodiff gives for them is rounding, beside any other tensor's gradient."""
+    tiny_config.model.update(neighborhood=window, carry=carry)
+    model, batch = build_model(tiny_config), batch_for(tiny_config)
+    variables = create_state(tiny_config).variables
+    noise = np.random.default_rng(0)  # g is zero at first, and nothing would reach theta and phi
+    params = jax.tree.map(
+        lambda p: p + 0.1 * noise.standard_normal(p.shape, np.float32), variables["params"]
+    )
+
+    def loss(params):
+        output, _ = model.apply(
+            variables | {"params": params}, batch["input"], train=True, mutable="batch_stats"
+        )
+        return mean_squared_error(output, batch["target"], 0)
+
+    gradients = jax.jit(jax.grad(loss))(params)
+    sizes = [float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradients)]
+    kept = [float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(rest_idle_biases(gradients))]
+    dropped = [size for size, left in zip(sizes, kept, strict=True) if not left]
+    assert len(dropped) == 5 and max(dropped) < 1e-5 * max(sizes)
+    assert min(filter(None, kept)) > 10 * max(dropped)
 
 
 def test_the_loss_falls_on_a_batch_seen_again_and_again(tiny_config):
@@ -123,11 +154,14 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
         names = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
 
-    def non_local(theta, phi, g, correlation, neighborhood, size):
+    def propagate(theta, phi, g, carry, size, neighborhood):
         flat = [x.reshape(len(x), -1, x.shape[-1]) for x in (theta, phi, g)]
-        correlation = correlation + jnp.einsum("nil,njl->nij", *flat[:2])
+        correlation = carry.value + jnp.einsum("nil,njl->nij", *flat[:2])
         response = jnp.einsum("nij,njm->nim", jax.nn.softmax(correlation), flat[2])
-        return response.reshape(g.shape), correlation
+        return response.reshape(g.shape), Carry(correlation, carry.echo)
+
+    def finish(features, carry):
+        return features
 
     def losses():
         state, step, found = create_state(tiny_config), stepper(tiny_config), []
@@ -138,7 +172,8 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
 
     fast = losses()
     monkeypatch.setattr(model, "convolve", convolve)
-    monkeypatch.setattr(model, "non_local", non_local)
+    monkeypatch.setattr(model, "propagate_logits", propagate)
+    monkeypatch.setattr(model, "finish", finish)
     plain = losses()
     assert fast != plain  # or the plain forms were not used
     np.testing.assert_allclose(fast, plain, rtol=1e-4)

@@ -7,8 +7,10 @@ import jax
 import numpy as np
 import pytest
 
+from nlrn_jax import image as im
 from nlrn_jax import train as training
-from nlrn_jax.checkpoints import Checkpoints
+from nlrn_jax.checkpoints import Checkpoints, load
+from nlrn_jax.evaluate import validate
 from nlrn_jax.state import create_state
 
 TIMES = ("steps_per_second", "patches_per_second", "loader_wait")
@@ -75,12 +77,37 @@ def test_a_run_cut_short_and_resumed_equals_one_that_was_not(run, tmp_path, monk
     assert figures(tmp_path / "cut") == figures(tmp_path / "whole")
 
 
+def test_a_small_share_of_validation_is_kept_by_a_resumed_run_too(
+    run, tmp_path, monkeypatch, tiny_config
+):
+    """Two checkpoints apart: 12 patches forward every 4 steps of 2 patches, which count thrice."""
+    tiny_config.checkpoint.validation_share = 0.2
+    run("whole")
+    lines = figures(tmp_path / "whole")
+    assert [line["step"] for line in lines if "validation_psnr" in line] == [8, 12]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        fail_at(patch, 6, stop)
+        run("cut")
+    run("cut")
+    assert figures(tmp_path / "cut") == lines
+
+
+def test_a_run_shows_its_curve_and_its_newest_comparison(run, tmp_path, tiny_config, photographs):
+    run("a")
+    for name in ("curve.png", "comparison.png"):
+        assert im.read(tmp_path / "a" / name).shape[2] == 3
+    _, pictures = validate(*load(tmp_path / "a"), tiny_config, photographs[3:])
+    np.testing.assert_array_equal(im.read(tmp_path / "a" / "comparison.png"), pictures[0])
+    assert not [path for path in (tmp_path / "a").iterdir() if path.name.startswith(".")]
+
+
 def test_every_figure_is_written_and_finite(run, tmp_path):
     run("a")
     lines = figures(tmp_path / "a")
     assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 12]
     assert set(lines[-1]) == {
-        "step", "loss", "psnr", "grad_norm", "learning_rate", "validation_psnr"
+        "step", "loss", "psnr", "grad_norm", "learning_rate", "validation_psnr",
+        "validation_baseline",
     }  # fmt: skip
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     np.testing.assert_allclose(lines[0]["psnr"], 10 * np.log10(255**2 / lines[0]["loss"]))

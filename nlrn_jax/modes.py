@@ -1,0 +1,213 @@
+"""What each mode of the program does: from its flags to what it prints."""
+
+import functools
+import shlex
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from nlrn_jax import config as configuration
+from nlrn_jax import options
+from nlrn_jax.benchmarks import Benchmark, Table, planned_tables, tables
+from nlrn_jax.checkpoints import load, read_config
+from nlrn_jax.classical import require_installed
+from nlrn_jax.compare import compare
+from nlrn_jax.config import ConfigError
+from nlrn_jax.evaluate import evaluate
+from nlrn_jax.explain import check, explain, read_subject
+from nlrn_jax.files import Restore, find_jobs, restore_files
+from nlrn_jax.methods import (
+    Network,
+    baseline,
+    classical,
+    common_levels,
+    find_networks,
+    held_out_images,
+    network,
+    remarks,
+)
+from nlrn_jax.patches import restore_patches
+from nlrn_jax.picture import check_output
+from nlrn_jax.plan import plan
+from nlrn_jax.report import write_report
+from nlrn_jax.restore import average_views, restore, restore_by
+from nlrn_jax.sources import Image, hold_out, read_images, require_size
+from nlrn_jax.study import read_members, study
+from nlrn_jax.train import NotFiniteError, train
+
+
+def run_training(config: ConfigDict, workdir: Path) -> None:
+    """Train, score the result, and say where everything is."""
+    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    require_size(training, patch_side(config), "data.patch")
+    planned = _planned_tables(config, workdir, held_out)
+    if config.data.train == "samples" and config.train.steps > 10_000 and is_first():
+        print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
+              " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
+    train(config, workdir, training, held_out)
+    if not is_first():
+        return
+    _score(find_networks([str(workdir)], ["newest"], config), planned, config, workdir)
+    print(
+        f"weights      {workdir}/checkpoints\n"
+        f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
+        f"pictures     {workdir}/evaluation\n"
+        f"curves       pip install tensorboard; tensorboard --logdir {workdir}\n"
+        f"use it       python -m nlrn_jax.main --mode=restore --workdir={workdir} --input=PHOTOS\n"
+        f"score it     {options.command_for('evaluate')} --config.data.eval=folder:PATH\n"
+        "own data     --config.data.train=folder:PATH, with another --workdir",
+        flush=True,
+    )
+
+
+def run_evaluation(config: ConfigDict, workdir: Path) -> None:
+    """Score checkpoints of runs; the results lie in the workdir."""
+    networks = find_networks(options.RUNS.value or [str(workdir)], options.CHECKPOINT.value, config)
+    levels = common_levels(networks, config)
+    held_out = [] if config.data.eval else held_out_images(networks)
+    planned = planned_tables(networks[0].config, levels, held_out)
+    require_installed(configuration.classical_names(config))
+    for line in remarks(networks, levels, config):
+        print(line, flush=True)
+    _score(networks, planned, config, workdir)
+    print(
+        f"results      {workdir}/evaluation/results.json, .csv, .md, .tex\n"
+        f"pictures     {workdir}/evaluation",
+        flush=True,
+    )
+
+
+def run_study(config: ConfigDict, workdir: Path) -> None:
+    """Train the members of a study, and show what they reach."""
+    flag = flags.FLAGS["config"]
+    given = config_flags.get_override_values(flag)
+    members = read_members(config_flags.get_config_filename(flag), config, given)
+    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    require_size(training, patch_side(config), "data.patch")
+    _require_validated(config, held_out)
+    diverged = study(members, workdir, training, held_out)
+    if diverged:
+        raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
+
+
+def run_plan(config: ConfigDict) -> None:
+    """Say what training takes on a machine that need not be there."""
+    for line in plan(config, options.TOPOLOGY.value):
+        print(line, flush=True)
+
+
+def run_comparison(workdir: Path) -> None:
+    """Lay several runs side by side."""
+    compare([Path(run) for run in options.RUNS.value], workdir)
+
+
+def run_restoration(workdir: Path) -> None:
+    """Restore picture files with the newest checkpoint of a workdir."""
+    config = read_config(workdir)
+    scale = options.scale(config)
+    suffix = f"_x{scale}" if scale > 1 else "_restored"
+    output = options.OUTPUT.value and Path(options.OUTPUT.value)
+    jobs = find_jobs(Path(options.INPUT.value), output, suffix)
+    way = _way(config, workdir)
+    if config.model.channels == 1:
+        how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
+        print(f"restores of colour pictures {how}", flush=True)
+    failed = restore_files(jobs, way, scale, options.OVERWRITE.value)
+    print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
+    if failed:
+        sys.exit(1)
+
+
+def _way(config: ConfigDict, workdir: Path) -> Restore:
+    """Return how the flags want pictures to be restored: each pixel once, or by patches."""
+    patch, stride, ensemble = (
+        flag.value for flag in (options.PATCHES, options.STRIDE, options.ENSEMBLE)
+    )
+    if patch and stride > patch:
+        raise ConfigError(f"--stride={stride} leaves gaps between --patches={patch}")
+    scale, memory, exact = options.scale(config), options.memory(), options.EXACT.value
+    model, variables = load(workdir)
+
+    def by_patches(pixels, _):
+        way = functools.partial(restore_patches, model, variables, patch=patch, stride=stride)
+        return restore_by(average_views(way) if ensemble else way, model, pixels, scale)
+
+    def each_pixel_once(pixels, advance):
+        return restore(
+            model, variables, pixels, scale=scale, neighborhood=configuration.window(config),
+            memory=memory, exact=exact, ensemble=ensemble, advance=advance,
+        )  # fmt: skip
+
+    return by_patches if patch else each_pixel_once
+
+
+def run_explanation(workdir: Path) -> None:
+    """Draw what the network of a workdir sees from one position of a picture."""
+    config = read_config(workdir)
+    at, states = (
+        options.integers(options.AT),
+        options.STATES.value and options.integers(options.STATES),
+    )
+    if len(at) != 2:
+        raise ConfigError(
+            f"--at={','.join(options.AT.value)}: a row and a column are needed, as 120,80"
+        )
+    files = (flag.value and Path(flag.value) for flag in (options.INPUT, options.ORIGINAL))
+    subject = read_subject(config, *files, options.scale(config))
+    name = f"{subject.name}_{at[0]}_{at[1]}.png"
+    path = Path(options.OUTPUT.value or workdir / "explain" / name)
+    states = check(config, subject, at, states)
+    check_output(path, np.uint8, has_alpha=False, overwrite=options.OVERWRITE.value)
+    if path.with_suffix(".json").exists() and not options.OVERWRITE.value:
+        raise ConfigError(f"--output={path}: {path.stem}.json is there already; name another")
+    model, variables = load(workdir)
+    explain(model, variables, config, subject, at, states, path)
+    print(f"{path}, and its figures in {path.stem}.json", flush=True)
+
+
+def _planned_tables(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:
+    """List what a run will be scored on, and refuse now what could not be scored then."""
+    require_installed(configuration.classical_names(config))
+    _require_validated(config, held_out)
+    levels = common_levels([Network("", str(workdir), 0, config)], config)
+    return planned_tables(config, levels, held_out)
+
+
+def _require_validated(config: ConfigDict, held_out: list[Image]) -> None:
+    """Refuse images that could not be validated on, by making their tables."""
+    validated = [Benchmark("held-out", held_out)]
+    tables(validated, configuration.levels(config), configuration.setting(config))
+
+
+def _score(
+    networks: list[Network], planned: list[Table], config: ConfigDict, workdir: Path
+) -> None:
+    if not planned:
+        print("nothing is held out and data.eval is empty: nothing to score", flush=True)
+        return
+    methods = [
+        baseline(config.task),
+        *classical(configuration.classical_names(config)),
+        *map(network, networks),
+    ]
+    command = shlex.join(["python", "-m", "nlrn_jax.main", *sys.argv[1:]])
+    evaluate(methods, networks[0].config, planned, workdir / "evaluation", command)
+    runs = dict.fromkeys(network.run for network in networks)
+    print(f"look at it   {write_report(workdir / 'evaluation', runs)}", flush=True)
+
+
+def patch_side(config: ConfigDict) -> int:
+    """Return the side an image needs: the patch, in whole low-resolution pixels."""
+    patch = config.data.patch
+    if config.task == "denoise":
+        return patch
+    return max(-(-patch // scale) * scale for scale in config.degrade.scales)
+
+
+def is_first() -> bool:
+    """Return whether this process is the one that speaks and scores."""
+    return not options.DISTRIBUTED.value or jax.process_index() == 0

@@ -1,0 +1,88 @@
+const data = JSON.parse(document.getElementById("data").textContent);
+const page = document.getElementById("page");
+page.replaceChildren(header(), ...[overview(), ...data.tables.map(benchmark), training(), explanations()].filter(Boolean));
+
+function header() {
+  const facts = data.facts.flatMap(([name, value]) => [
+    element("dt", {}, name),
+    element("dd", {}, name === "command" || name === "commit" ? code(value) : value),
+  ]);
+  return element("header", {}, element("h1", {}, data.title), element("dl", { class: "facts" }, ...facts));
+}
+
+function code(text) {
+  return element("code", {}, ...text.split(" ").flatMap((word) => [element("span", {}, word), " "]));
+}
+
+function overview() {
+  if (data.tables.length < 2) return null;
+  return element("section", {}, element("h2", {}, "Overview"),
+    element("p", { class: "quiet" }, "Mean PSNR in dB, and SSIM."),
+    element("div", { class: "scroll means" }, overviewTable(data.tables, data.methods)));
+}
+
+function benchmark(table) {
+  return element("section", {}, element("h2", {}, table.title),
+    element("div", { class: "scroll means" }, meansTable(table, data.methods)), ...images(table));
+}
+
+function images(table) {
+  if (table.images.length === 0) return [];
+  const pictured = table.images.filter((image) => image.views);
+  const { table: list, lines } = imagesTable(table, data.methods, open);
+  const view = viewer(data.pictures, (image, by) => {
+    const shown = lines.map(({ row }) => row).filter((row) => row.views);
+    open(shown[(shown.indexOf(image) + by + shown.length) % shown.length]);
+  });
+
+  function open(image) {
+    for (const { row, line } of lines) {
+      line.classList.toggle("chosen", row === image);
+      line.querySelector("button")?.setAttribute("aria-pressed", row === image);
+    }
+    view.show(image);
+    const box = view.root.getBoundingClientRect();
+    if (box.top < 0 || box.top > window.innerHeight * 0.7) view.root.scrollIntoView({ block: "start" });
+  }
+
+  const gain = table.ours === null ? "" : `Gain is that of ${table.ours}; the least comes first. `;
+  const rest = pictured.length < table.images.length
+    ? `Of ${pictured.length} of ${table.images.length} images the pictures are in this page: those of least and of greatest gain. ` : "";
+  const place = element("div", { class: "gallery" }, element("div", { class: "list scroll", tabindex: 0, role: "group", "aria-label": `Images, ${table.title}` }, list));
+  if (pictured.length > 0) {
+    place.append(view.root);
+    const first = lines.map(({ row }) => row).find((row) => row.views);
+    lines.find(({ row }) => row === first).line.classList.add("chosen");
+    view.show(first);
+    view.root.append(legend());
+  }
+  return [element("h3", {}, "Images"), element("p", { class: "quiet" }, gain + rest), place];
+}
+
+function legend() {
+  const colours = data.palette.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ");
+  const bar = element("span", { class: "scale", style: `background: linear-gradient(90deg, ${colours})` });
+  return element("div", {},
+    element("div", { class: "legend quiet" }, "error 0", bar, `${data.error_levels} grey levels or more`),
+    element("p", { class: "quiet" }, "Below each picture: its absolute difference from the original, the mean of the channels. ",
+      "Drag or use the arrow keys to pan, + and − or Ctrl and the wheel to zoom: all panes move together. ",
+      "The slider moves the divider."));
+}
+
+function training() {
+  if (data.curves.length === 0) return null;
+  return element("section", {}, element("h2", {}, "Training"),
+    element("p", { class: "quiet" }, "PSNR of the training loss, and of the validation images."), curves(data.curves));
+}
+
+function explanations() {
+  if (data.explanations.length === 0) return null;
+  return element("section", {}, element("h2", {}, "What the network looks at"),
+    element("p", { class: "quiet" }, "From the framed position: its weights in each state, bright in proportion to the greatest, ",
+      "over the picture; below, the output after that state. “Positions” is the exponential of the weights’ entropy: ",
+      "over so many the network averages."),
+    ...data.explanations.map(({ name, picture }) => element("figure", { class: "explanation" },
+      element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": name },
+        element("img", { src: data.pictures[picture], alt: `What the network looks at: ${name}` })),
+      element("figcaption", {}, name))));
+}
