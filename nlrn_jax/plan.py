@@ -12,8 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from nlrn_jax import arithmetic, compiled
-from nlrn_jax.config import ConfigError
-from nlrn_jax.devices import data_mesh
+from nlrn_jax.devices import data_mesh, require_divisible
 from nlrn_jax.estimate import Speed, Step, estimate
 from nlrn_jax.machines import Machine, find_machine, hops
 from nlrn_jax.state import create_state, trace_step
@@ -36,11 +35,12 @@ def plan(config: ConfigDict, topology: str) -> Iterator[str]:
       topology: a TPU slice such as 'v5e:4x4', or 'local' for the devices of this process.
 
     Raises:
-      ConfigError: an unknown topology, libtpu is missing, or a batch that the devices cannot share.
+      ConfigError: an unknown topology, or libtpu is missing.
+      DevicesError: a batch that the devices cannot share.
     """
     machine = find_machine(topology)
-    count, batch = len(machine.devices), config.train.batch
-    _require_shares(batch, count)
+    count, batch, accumulate = len(machine.devices), config.train.batch, config.train.accumulate
+    require_divisible(batch, accumulate, count)
     yield from _title(config, machine)
     step, used = None, None
     try:
@@ -55,9 +55,9 @@ def plan(config: ConfigDict, topology: str) -> Iterator[str]:
     yield "Searching for the largest batch that fits ..."
     found = largest_share(
         functools.partial(_bytes_of_share, config, machine), machine.chip.memory,
-        batch // count, used,
+        batch // (count * accumulate), used,
     )  # fmt: skip
-    yield _largest(*found, count)
+    yield _largest(*found, count, accumulate)
 
 
 def compile_step(config: ConfigDict, machine: Machine, batch: int) -> Step:
@@ -89,7 +89,7 @@ def compile_step(config: ConfigDict, machine: Machine, batch: int) -> Step:
 def largest_share(
     fits: Callable[[int], int | None], memory: float, share: int, used: int | None
 ) -> tuple[int, int | None, int]:
-    """Search for the most patches that one device can take.
+    """Search for the most patches that one device can take at a time.
 
     Memory grows almost as a straight line, so a guess is made from the last two that fitted. Within
     a sixteenth the search ends.
@@ -129,19 +129,11 @@ def _extrapolate(points: list[tuple[int, int]], memory: float) -> int:
 
 def _bytes_of_share(config: ConfigDict, machine: Machine, share: int) -> int | None:
     try:
-        step = compile_step(config, machine, share * len(machine.devices))
+        batch = share * config.train.accumulate * len(machine.devices)
+        step = compile_step(config, machine, batch)
     except TooLargeError:
         return None
     return step.total if step.total <= machine.chip.memory else None
-
-
-def _require_shares(batch: int, count: int) -> None:
-    if batch % count:
-        below, above = batch // count * count, -(-batch // count) * count
-        nearest = f"{below} or {above}" if below else f"{above}"
-        raise ConfigError(
-            f"config.train.batch={batch} cannot be shared by {count} devices; {nearest} can"
-        )
 
 
 def _why(message: str) -> str:
@@ -242,10 +234,12 @@ def _advice(config: ConfigDict, step: Step, machine: Machine, speed: Speed) -> I
     yield f"Reductions take {share:.0%} of that. {more}."
 
 
-def _largest(low: int, high: int | None, tried: int, count: int) -> str:
-    found = f"The largest batch is {low * count} ({low} a device)" if low else "No batch fits"
-    if high is None:
-        found = f"The largest batch is {low * count} ({low} a device) or more"
-    elif low:
-        found += f"; {high * count} does not fit"
+def _largest(low: int, high: int | None, tried: int, count: int, accumulate: int) -> str:
+    found = f"The largest batch is {low * count * accumulate} ({low * accumulate} a device)"
+    if not low:
+        found = "No batch fits"
+    elif high is None:
+        found += " or more"
+    else:
+        found += f"; {high * count * accumulate} does not fit"
     return f"{found}. Found in {tried} more compilations."
