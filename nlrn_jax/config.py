@@ -20,6 +20,9 @@ FREE = (
     "checkpoint", "evaluate",
 )  # fmt: skip
 
+# Fields that runs of earlier versions lack, with the value that is what these versions did.
+ADDED = {("train", "accumulate"): 1, ("model", "share"): True}
+
 
 class ConfigError(ValueError):
     """A field of the configuration that cannot be; the message names it and the mend."""
@@ -136,7 +139,11 @@ def to_json(config: ConfigDict) -> str:
 
 def from_json(text: str) -> ConfigDict:
     """Read what `to_json` wrote; lists become tuples again."""
-    return ConfigDict(_tuples(json.loads(text))).lock()
+    config = ConfigDict(_tuples(json.loads(text)))
+    for (section, name), value in ADDED.items():
+        if name not in config[section]:
+            config[section][name] = value
+    return config.lock()
 
 
 def flatten(config: ConfigDict) -> dict:

@@ -139,7 +139,7 @@ def _bytes_of_share(config: ConfigDict, machine: Machine, share: int) -> int | N
 def _why(message: str) -> str:
     """Return the compiler's sum, as 'Used 20.16G of 15.75G hbm', or its first words."""
     used = re.search(r"Used \S+ of \S+ \w+", message)
-    return used[0] if used else " ".join(message.split())[:200]
+    return used[0] if used else " ".join(message.split()).removeprefix("RESOURCE_EXHAUSTED: ")[:200]
 
 
 def _memory(analysis) -> dict[str, int]:
