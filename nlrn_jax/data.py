@@ -6,6 +6,7 @@ its own rows of every batch. The step is all the state that there is.
 """
 
 import dataclasses
+import signal
 import time
 
 import grain
@@ -92,7 +93,8 @@ def batches(
     # A batch is small and its making cheap: a deep prefetch would only hold memory.
     dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
     if config.data.workers:
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(config.data.workers))
+        options = grain.MultiprocessingOptions(config.data.workers)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_outlive_interrupt)
     return iter(dataset)
 
 
@@ -106,6 +108,11 @@ def measure_speed(iterator: grain.DatasetIterator, count: int = 20) -> float:
     elapsed = time.perf_counter() - start
     iterator.set_state(state)
     return count * len(first) / elapsed
+
+
+def _outlive_interrupt(*_) -> None:
+    """Ignore Ctrl-C, which reaches a whole group: training still wants its last batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _with_channels(patch: np.ndarray) -> np.ndarray:

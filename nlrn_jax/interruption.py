@@ -6,6 +6,7 @@ reaches only some of them, or at different moments: JAX's preemption service agr
 
 import os
 import signal
+import threading
 
 import jax
 from jax.experimental import multihost_utils
@@ -37,6 +38,8 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         # With several processes SIGTERM belongs to the preemption service since they joined.
         kinds = [signal.SIGINT] if jax.process_count() > 1 else list(STATUSES)
+        if threading.current_thread() is not threading.main_thread():
+            kinds = []  # Python hands signals to the main thread only
         for kind in kinds:
             self._before[kind] = signal.signal(kind, self._note)
         return self

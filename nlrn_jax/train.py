@@ -4,6 +4,7 @@ The same on one device and on many, in one process and in several: all run this 
 with its rows of every batch; the first one alone shows and writes figures.
 """
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def train(
                 iterator = batches(images, config, first, jax.process_index(), processes)
                 speed = processes * measure_speed(iterator)
                 log.say(f"the loader gives {speed:,.0f} patches/s")
-                state = _loop(config, state, iterator, held_out, checkpoints, log)
+                with contextlib.closing(iterator):  # ends its processes
+                    state = _loop(config, state, iterator, held_out, checkpoints, log)
     return state
 
 

@@ -90,7 +90,7 @@ def test_a_batch_may_be_one_patch(config):
     assert_equal(take(batches(images, config), 8), four)
 
 
-@pytest.mark.parametrize("first", [1, 3, 1000])
+@pytest.mark.parametrize("first", [1, 3, 50])
 def test_the_stream_goes_on_at_any_batch(config, first):
     images = pictures((12, 9), (8, 15), (7, 7))
     whole = take(batches(images, config), first + 2)

@@ -83,6 +83,7 @@ def test_a_run_killed_and_told_to_stop_ends_as_one_that_was_not(folder):
     """Killed while saving, then stopped by SIGTERM: bit for bit. `soak.py` is the long form."""
     whole = soak.Run(folder, folder / "whole", steps=60)
     assert whole.end() == [0]
+    assert any((folder / "compiled").iterdir())  # --compilation_cache
     run = soak.Run(folder, folder / "cut", steps=60)
     soak.kill(run, during_save=True, chance=random.Random(0))
     run = soak.Run(folder, folder / "cut", steps=60)
