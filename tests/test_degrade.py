@@ -143,24 +143,6 @@ def test_scale_must_be_positive(scale):
         bicubic_resize(SMALL, scale)
 
 
-@needs_data
-@pytest.mark.parametrize(
-    "name, scale, published",
-    [
-        *[("set5", 2, 33.66), ("set5", 3, 30.39), ("set5", 4, 28.42)],
-        *[("set14", 2, 30.24), ("set14", 3, 27.55), ("set14", 4, 26.00)],
-    ],
-)
-def test_bicubic_scores_what_the_papers_print(name, scale, published):
-    scores = []
-    for path in image.find(DATA / name):
-        original = image.crop_to_multiple(image.read(path), scale)
-        _, enlarged = degrade_sr(original, scale)
-        target = image.luma(image.to_float(original))
-        scores.append(metrics.score_sr(image.luma(enlarged), target, scale)["psnr"])
-    assert np.mean(scores) == pytest.approx(published, abs=0.03)
-
-
 def test_the_network_input_is_the_low_resolution_enlarged():
     original = image.crop_to_multiple(SMALL, 3)
     low, enlarged = degrade_sr(original, 3)
