@@ -87,7 +87,7 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     given = config_flags.get_override_values(flag)
     members = read_members(config_flags.get_config_filename(flag), config, given)
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
-    require_size(training, patch_side(config), "data.patch")
+    require_size(training, max(map(patch_side, members.values())), "data.patch")
     _require_validated(config, held_out)
     diverged = study(members, workdir, training, held_out)
     if diverged:

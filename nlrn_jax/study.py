@@ -25,7 +25,7 @@ from nlrn_jax.figure import draw_study
 from nlrn_jax.sources import Image
 from nlrn_jax.train import NotFiniteError, train
 
-STUDIED = ("model.", "train.")  # sections that members may override: data and seed are the same
+STUDIED = ("model.", "train.", "data.patch")  # may be varied: images and seed are the same for all
 
 
 def read_members(recipe: str, base: ConfigDict, given: Sequence[str]) -> dict[str, ConfigDict]:
@@ -87,7 +87,7 @@ def study(
         finished.append(workdir / name)
         summaries = _draw(read_runs(finished), fields, workdir)
     if finished:
-        print_table(f"validation after {config.train.steps} steps", fields, summaries)
+        print_table("validation after the last step", fields, summaries)
         print(f"figure       {workdir}/study.png\nfigures      {workdir}/study.json", flush=True)
     return diverged
 
@@ -107,8 +107,8 @@ def _member(
             raise ConfigError(f"member {name}: the configuration has no field {field}")
         if not field.startswith(STUDIED) or field == "model.channels":
             raise ConfigError(
-                f"member {name}: {field} is not to be varied, for all members see the same data "
-                "and validation; vary fields of model or train"
+                f"member {name}: {field} is not to be varied, for all members see the same images "
+                "and validation; vary data.patch, or fields of model or train"
             )
         if field in given:
             raise ConfigError(f"--config.{field} is what the study varies: leave it to the study")
@@ -139,8 +139,9 @@ def _train_member(config: ConfigDict, workdir: Path, training, held_out) -> None
 def _draw(runs: list[Run], fields: list[str], workdir: Path) -> list[dict]:
     require_same_validation(runs)
     summaries = [summarize(run, fields) for run in runs]
-    curves, (field, *_) = [curve(run) for run in runs], fields
-    values = [get(run.config, field) for run in runs]
+    curves = [curve(run) for run in runs]
+    field = fields[0] if len(fields) == 1 else "member"
+    values = [run.name if len(fields) > 1 else get(run.config, field) for run in runs]
     baseline = summaries[0]["validation"]["baseline"]
     draw_study(workdir / "study.png", field, values, curves, baseline)
     write_json(workdir / "study.json", {"varied": fields, "members": summaries})

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import base
+from configs import base, study_recipes
 from nlrn_jax import study as studies
 from nlrn_jax import train as training
 from nlrn_jax.checkpoints import CheckpointError, load
@@ -62,7 +62,7 @@ def members(tiny_config, recipe):
 
 
 def test_there_is_a_recipe_for_each_ablation():
-    assert sorted(path.stem for path in FOLDER.glob("study_*.py")) == sorted(VARIED)
+    assert {*VARIED, "study_recipes"} == {path.stem for path in FOLDER.glob("study_*.py")}
 
 
 @pytest.mark.parametrize("variant", ["", "quick"])
@@ -87,13 +87,24 @@ def test_the_studies_cover_what_the_paper_varied():
     assert {True, False} == set(values["study_propagation"]) == set(values["study_sharing"])
 
 
+def test_the_recipes_differ_in_all_but_the_time_they_are_given():
+    for variant, minutes in (("10", 10), ("30", 30)):
+        config = study_recipes.get_config(variant)
+        members = read_members(f"{FOLDER}/study_recipes.py:{variant}", config, [])
+        for name, member in members.items():
+            check(member)
+            pace = study_recipes.RECIPES[name][-1]
+            assert member.train.steps * pace == pytest.approx(60 * minutes, abs=pace)
+    assert len(varied_fields(members)) > 1
+
+
 @pytest.mark.parametrize(
     "table, given, culprit",
     [
         ({"a": {"model.stepz": 3}}, [], "member a: the configuration has no field model.stepz"),
         ({"a": {"model.steps": 0}}, [], "member a: config.model.steps=0 should be"),
         ({"a": {"seed": 1}}, [], "member a: seed is not to be varied"),
-        ({"a": {"data.patch": 9}}, [], "member a: data.patch is not to be varied"),
+        ({"a": {"data.holdout": 9}}, [], "member a: data.holdout is not to be varied"),
         ({"a": {"model.channels": 3}}, [], "member a: model.channels is not to be varied"),
         ({"a": {"checkpoint.crop": 64}}, [], "member a: checkpoint.crop is not to be varied"),
         ({"a": {"model.steps": "3"}}, [], "member a: model.steps='3' is no int"),
@@ -124,7 +135,7 @@ def test_a_study_cut_short_goes_on_and_leaves_finished_members_alone(
     """Bit for bit. The second member is cut after its first checkpoint, the first is finished."""
     assert run(members, tmp_path / "whole", photographs) == []
     table = capsys.readouterr().out.splitlines()[-6:]
-    assert table[0] == "validation after 8 steps"
+    assert table[0] == "validation after the last step"
     assert [line.split()[:2] for line in table[1:3]] == [["run", "model.propagate"], ["on", "True"]]
 
     draw, drawn_batches = training._Meter.draw, itertools.count(1)
