@@ -18,17 +18,15 @@ RECIPES = {
     "f32_T4_p32": (32, 16, 4, 32, None, 8, 0.31),
     "f64_T4_p24": (64, 32, 4, 24, None, 4, 0.09),
     "f64_T8_p24": (64, 32, 8, 24, None, 4, 0.175),
-    "f128_T4_p24": (128, 64, 4, 24, None, 4, 0.194),
-    "f64_T4_p64_q31": (64, 32, 4, 64, 31, 1, 0.36),
     "f64_T4_p32": (64, 32, 4, 32, None, 4, 0.23),
+    "f64_T4_p64_q31": (64, 32, 4, 64, 31, 1, 0.36),
+    "f128_T4_p24": (128, 64, 4, 24, None, 4, 0.194),
 }
 
 
 def get_config(variant: str = "10") -> ConfigDict:
     """Return what the members have in common; the variant is the minutes."""
     config = denoise_25.get_config("cpu")
-    config.data.holdout = 24
-    config.evaluate.whole = True
     config.checkpoint.every = 500
     return config
 

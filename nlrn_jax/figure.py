@@ -92,6 +92,8 @@ def draw_study(
     left.margins(x=0.15, y=0.2)
     left.set(xlabel=field, ylabel="validation PSNR after the last step, dB")
     left.set_xticks(places)
+    if not numbers and max(map(len, map(str, places))) > 10:  # else names would overlap
+        left.set_xticks(places, places, rotation=20, ha="right")
     _draw_curves(right, "step", [(curve, curve.steps) for curve in curves])
     right.locator_params(axis="x", integer=True)
     right.legend(frameon=False, title=f"input: {baseline:.2f} dB")

@@ -81,6 +81,20 @@ def test_a_study_of_numbers_is_a_line_and_any_other_is_named(values, joined, tic
     assert seen == {"ticks": ticks, "joined": joined, "last": [25.0, 25.7], "curves": 2}
 
 
+@pytest.mark.parametrize("name, turn", [("q5", 0), ("filters64_states4", 20)])
+def test_long_names_below_a_study_are_turned(name, turn, tmp_path, monkeypatch):
+    turns = []
+
+    def look(drawing, path):
+        drawing.canvas.draw()
+        turns.extend(label.get_rotation() for label in drawing.axes[0].get_xticklabels())
+
+    monkeypatch.setattr(figure, "_save", look)
+    curves = [curve._replace(name=name + curve.name) for curve in CURVES]
+    figure.draw_study(tmp_path / "study.png", "member", ["", None], curves, 20.2)
+    assert turns == [turn, turn]
+
+
 def test_a_figure_is_a_png_and_leaves_nothing_else(tmp_path):
     figure.draw_curve(tmp_path / "new" / "curve.png", LINES)
     with Image.open(tmp_path / "new" / "curve.png") as picture:
