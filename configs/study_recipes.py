@@ -7,6 +7,19 @@ Every member gets as many steps as the minutes hold at its own pace, which was m
 cores with AVX-512 and nothing else running; so the same steps are taken on any machine, and other
 work beside them costs time but not quality. All are validated on 24 held-out photographs, centres
 of 128 x 128, each pixel once, with a window as large as the training patch.
+
+After ten minutes (batches of 4 where nothing is said; the input has 20.18 dB):
+
+    32 filters, 4 states, patch 32, batch 8                28.18 dB
+    64 filters, 4 states, patch 24                         28.27
+    64 filters, 8 states, patch 24                         28.07
+    64 filters, 4 states, patch 32                         28.22
+    64 filters, 4 states, patch 64, window 31, batch 1     27.55
+
+So the small patch pays, since a pixel is compared with fewer, and more states do not yet. A large
+patch with a confined window costs 0.088 ms a pixel against 0.039 (patch 24) and 0.056 (patch 32),
+and falls behind; with one patch a step its batch statistics are of one photograph. The best one has
+28.45 dB after half an hour: it is `configs/denoise_25.py:cpu`.
 """
 
 from ml_collections import ConfigDict
