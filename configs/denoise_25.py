@@ -6,7 +6,7 @@
 
 Published, 500,000 steps: Set12 30.80 dB, BSD68 29.41 dB (Liu et al. 2018).
 
-Cost: 52 ms a step on an H100, 7.2 hours for the whole run, or 0.8 s a patch and step on 2 CPU cores,
+Cost: 52 ms a step on an H100, 7.2 hours for the whole run; 0.8 s a patch and step on 2 CPU cores,
 75 days. It has not been run in full by us.
 
 In half an hour on 2 CPU cores (33 minutes at 10.2 steps a second) a network of 85,059 parameters
