@@ -14,7 +14,8 @@ reaches 29.88 dB on Set12 and 28.75 dB on BSD68, each pixel once. It is the best
 configs/study_recipes.py:
 
     python -m nlrn_jax.main --config=configs/denoise_25.py:cpu --workdir=runs/cpu_25 \\
-        --config.data.train=folder:bsds500 --config.data.eval=folder:set12
+        --config.data.train=folder:bsds500 \\
+        --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 """
 
 from ml_collections import ConfigDict
