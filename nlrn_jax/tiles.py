@@ -6,15 +6,15 @@ are padded to a few fixed sizes, so that few programs are compiled; padding chan
 """
 
 import itertools
+import math
+import operator
 from typing import NamedTuple
 
 from nlrn_jax.model import NLRN
 from nlrn_jax.windowed import make_grid
 
 SIDES = (32, 64, 96, 128, 192, 256, 320, 384, 448, 512)  # of compiled programs, pixels
-HALO = (
-    48  # pixels; keeps every pixel within 1/255 of the whole on photographs: tests/bench_tiles.py
-)
+HALO = 48  # pixels; on photographs keeps all within 1/255 of the whole: tests/bench_tiles.py
 
 
 class Tile(NamedTuple):
@@ -44,10 +44,7 @@ def plan(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Plan:
     Raises:
       ValueError: no tile with such a halo fits; names the memory that would do.
     """
-    choices = [
-        (cost, index, Plan(model.clone(carry=carry), sides, cut(shape, sides, halo)))
-        for index, (carry, sides, cost) in enumerate(_choices(model, shape, memory, halo))
-    ]
+    choices = list(_choices(model, shape, memory, halo))
     if not choices:
         side = 2 * halo + SIDES[0]
         needed = side * side * min(bytes_per_pixel(model, carry) for carry in _CARRIES)
@@ -55,14 +52,15 @@ def plan(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Plan:
             f"a halo of {halo} pixels needs tiles of {side} x {side} and {needed / 2**30:.1f} GiB, "
             f"more than the {memory / 2**30:.1f} GiB allowed: raise the memory or lower the halo"
         )
-    return min(choices)[2]
+    _, carry, sides = min(choices, key=operator.itemgetter(0))
+    return Plan(model.clone(carry=carry), sides, cut(shape, sides, halo))
 
 
 _CARRIES = ("embeddings", "logits")
 
 
 def _choices(model, shape, memory, halo):
-    """Yield carry, padded sides and relative arithmetic of every way that fits the memory."""
+    """Yield relative arithmetic, carry and padded sides of every way that fits the memory."""
     longest = max(shape)
     wider = (2 * halo + SIDES[0], 2 * halo + 128, longest) if halo > HALO else ()
     sides = (*SIDES, *(side for side in wider if side > SIDES[-1]))
@@ -73,8 +71,9 @@ def _choices(model, shape, memory, halo):
             if tiled and 2 * halo >= min(p for p, n in zip(padded, shape, strict=True) if n > p):
                 continue
             if padded[0] * padded[1] * bytes_per_pixel(model, carry) <= memory:
-                pixels = len(cut(shape, padded, halo)) * padded[0] * padded[1]
-                yield carry, padded, pixels * _arithmetic(model, carry)
+                counts = (len(_spans(n, p, halo)) for n, p in zip(shape, padded, strict=True))
+                pixels = math.prod(counts) * padded[0] * padded[1]
+                yield pixels * _arithmetic(model, carry), carry, padded
 
 
 def _padded(length: int, sides: tuple[int, ...]) -> int:
