@@ -1,10 +1,25 @@
 """The Non-Local Recurrent Network for image restoration, in JAX and Flax."""
 
-from nlrn_jax.checkpoints import load
-from nlrn_jax.degrade import bicubic_resize
-from nlrn_jax.metrics import psnr, ssim
-from nlrn_jax.model import NLRN
-from nlrn_jax.non_local import non_local
-from nlrn_jax.restore import restore
+import importlib
 
-__all__ = ["NLRN", "bicubic_resize", "load", "non_local", "psnr", "restore", "ssim"]
+_PLACES = {
+    "NLRN": "network.model",
+    "bicubic_resize": "data.degrade",
+    "load": "training.checkpoints",
+    "non_local": "network.non_local",
+    "psnr": "scoring.metrics",
+    "restore": "restoring.restore",
+    "ssim": "scoring.metrics",
+}
+__all__ = list(_PLACES)
+
+
+def __getattr__(name: str):
+    """Import a public name when it is first asked for: `--help` needs no JAX."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -2,7 +2,7 @@
 
 glibc gives a large block back to the system as soon as it is freed, and the system clears it anew,
 4 KiB at a time, when it is asked for again: 650,000 page faults and a seventh of the time of a
-training step of 64 filters and 8 states (tests/bench_training.py). In pages of 2 MiB the faults
+training step of 64 filters and 8 states (tests/bench/training.py). In pages of 2 MiB the faults
 all but vanish. Keeping the freed memory (mallopt) is as fast, but doubled the peak memory.
 """
 

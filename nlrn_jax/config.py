@@ -9,8 +9,8 @@ import math
 
 from ml_collections import ConfigDict
 
-from nlrn_jax.model import NLRN
-from nlrn_jax.protocols import TASKS, Setting
+from nlrn_jax.network.model import NLRN
+from nlrn_jax.scoring.protocols import TASKS, Setting
 
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 

@@ -10,14 +10,14 @@ from absl import app, logging
 from nlrn_jax import config as configuration
 from nlrn_jax import modes, options
 from nlrn_jax.allocator import use_huge_pages
-from nlrn_jax.checkpoints import CheckpointError, meet
 from nlrn_jax.config import ConfigError
-from nlrn_jax.devices import DevicesError, join
-from nlrn_jax.image import ImageError
-from nlrn_jax.interruption import Interrupted
-from nlrn_jax.report import ReportError
-from nlrn_jax.sources import SourceError
-from nlrn_jax.train import NotFiniteError
+from nlrn_jax.data.pixels import ImageError
+from nlrn_jax.data.sources import SourceError
+from nlrn_jax.looking.report import ReportError
+from nlrn_jax.network.mesh import DevicesError, join
+from nlrn_jax.training.checkpoints import CheckpointError, meet
+from nlrn_jax.training.interruption import Interrupted
+from nlrn_jax.training.loop import NotFiniteError
 
 OF_A_RECIPE = {
     "train": modes.run_training,

@@ -12,15 +12,21 @@ from ml_collections import ConfigDict, config_flags
 
 from nlrn_jax import config as configuration
 from nlrn_jax import options
-from nlrn_jax.benchmarks import Benchmark, Table, planned_tables, tables
-from nlrn_jax.checkpoints import load, read_config
-from nlrn_jax.classical import require_installed
-from nlrn_jax.compare import compare
 from nlrn_jax.config import ConfigError
-from nlrn_jax.evaluate import evaluate
-from nlrn_jax.explain import check, explain, read_subject
-from nlrn_jax.files import Restore, find_jobs, restore_files
-from nlrn_jax.methods import (
+from nlrn_jax.data.sources import Image, hold_out, read_images, require_size
+from nlrn_jax.looking.compare import compare
+from nlrn_jax.looking.explain import check, explain, read_subject
+from nlrn_jax.looking.report import write_report
+from nlrn_jax.looking.study import read_members, study
+from nlrn_jax.pictures.files import check_output
+from nlrn_jax.planning.plan import plan
+from nlrn_jax.restoring.jobs import Restore, find_jobs, restore_files
+from nlrn_jax.restoring.patches import restore_patches
+from nlrn_jax.restoring.restore import average_views, restore, restore_by
+from nlrn_jax.scoring.benchmarks import Benchmark, Table, planned_tables, tables
+from nlrn_jax.scoring.classical import require_installed
+from nlrn_jax.scoring.evaluate import evaluate
+from nlrn_jax.scoring.methods import (
     Network,
     baseline,
     classical,
@@ -30,14 +36,8 @@ from nlrn_jax.methods import (
     network,
     remarks,
 )
-from nlrn_jax.patches import restore_patches
-from nlrn_jax.picture import check_output
-from nlrn_jax.plan import plan
-from nlrn_jax.report import write_report
-from nlrn_jax.restore import average_views, restore, restore_by
-from nlrn_jax.sources import Image, hold_out, read_images, require_size
-from nlrn_jax.study import read_members, study
-from nlrn_jax.train import NotFiniteError, train
+from nlrn_jax.training.checkpoints import load, read_config
+from nlrn_jax.training.loop import NotFiniteError, train
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:

@@ -6,7 +6,7 @@ import jax
 import pytest
 import tiny
 
-from nlrn_jax.sources import Image
+from nlrn_jax.data.sources import Image
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,10 +19,10 @@ import tiny
 from ml_collections import ConfigDict
 
 from nlrn_jax.config import build_model
-from nlrn_jax.devices import data_mesh, join
-from nlrn_jax.patches import restore_patches
-from nlrn_jax.state import create_state, trace_step
-from nlrn_jax.train import train
+from nlrn_jax.network.mesh import data_mesh, join
+from nlrn_jax.restoring.patches import restore_patches
+from nlrn_jax.training.loop import train
+from nlrn_jax.training.state import create_state, trace_step
 
 KINDS = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
 

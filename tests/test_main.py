@@ -19,9 +19,9 @@ from PIL import Image as Pillow
 
 from configs import base, sr_x2
 from nlrn_jax import main, modes
-from nlrn_jax.checkpoints import claim_workdir
-from nlrn_jax.data import Patch
-from nlrn_jax.sources import Image
+from nlrn_jax.data.batches import Patch
+from nlrn_jax.data.sources import Image
+from nlrn_jax.training.checkpoints import claim_workdir
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")

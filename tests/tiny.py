@@ -4,7 +4,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import base
-from nlrn_jax.sources import Image
+from nlrn_jax.data.sources import Image
 
 
 def config() -> ConfigDict:

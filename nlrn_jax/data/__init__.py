@@ -1,0 +1,8 @@
+"""What the network learns from. May import `pictures`.
+
+Read in this order:
+    sources   where images come from: a string names them
+    pixels    what is done with their pixels
+    degrade   noise, and MATLAB's bicubic
+    batches   patches of them, turned and degraded, batch by batch
+"""

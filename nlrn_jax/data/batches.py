@@ -1,0 +1,119 @@
+"""Training batches: images kept as uint8, cropped, turned and degraded on the fly by Grain.
+
+Batch k of a run depends on the seed and k only, so that a resumed run sees what an uninterrupted
+one would have seen, and any number of processes sees together what one would have seen: each makes
+its own rows of every batch. The step is all the state that there is.
+"""
+
+import dataclasses
+import signal
+import time
+
+import grain
+import numpy as np
+from ml_collections import ConfigDict
+
+from nlrn_jax.data import degrade
+from nlrn_jax.data import pixels as im
+from nlrn_jax.data.sources import Image
+
+
+def network_channels(pixels: np.ndarray, task: str, channels: int) -> np.ndarray:
+    """Turn a picture into what a network sees: [H, W] for one channel, else [H, W, 3].
+
+    One channel is the grey value for denoising (0..255, as MATLAB's rgb2gray) and the luma for
+    super-resolution (BT.601, 16..235, as MATLAB's rgb2ycbcr), following the authors' programs.
+    """
+    if channels == 3:
+        return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
+    return im.luma(pixels) if task == "sr" else im.grey(pixels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Patch(grain.transforms.RandomMap):
+    """Cut, turn and degrade a random patch of an image.
+
+    Attributes:
+      task: 'denoise' or 'sr'.
+      sigma: noise in grey levels, one level or the lowest and the highest.
+      scales: factors of super-resolution, drawn with equal chances.
+      size: side of the patch, in pixels of the original.
+    """
+
+    task: str
+    sigma: tuple[float, ...]
+    scales: tuple[int, ...]
+    size: int
+
+    def random_map(self, element: Image, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return input and target, float32 [size, size, C], range [0, 1], not clipped."""
+        cut = self._low_resolution if self.task == "sr" else self._noisy
+        view = rng.integers(8)
+        pair = zip(("input", "target"), cut(element.pixels, rng), strict=True)
+        return {name: _with_channels(im.dihedral(patch, view)) for name, patch in pair}
+
+    def _noisy(self, pixels, rng):
+        top, left = self._corner(pixels, rng)
+        target = im.to_float(pixels[top : top + self.size, left : left + self.size])
+        return degrade.add_noise(target, rng.uniform(self.sigma[0], self.sigma[-1]), rng), target
+
+    def _low_resolution(self, pixels, rng):
+        scale = int(rng.choice(self.scales))
+        pixels = im.crop_to_multiple(pixels, scale)
+        return degrade.sr_patch(pixels, *self._corner(pixels, rng), self.size, scale)
+
+    def _corner(self, pixels, rng):
+        height, width = pixels.shape[:2]
+        return rng.integers(height - self.size + 1), rng.integers(width - self.size + 1)
+
+
+def batches(
+    images: list[Image], config: ConfigDict, first: int = 0, process: int = 0, processes: int = 1
+) -> grain.DatasetIterator:
+    """Make the endless iterator of training batches {'input', 'target'}: [N, H, W, C].
+
+    Args:
+      images: uint8, in the network's channels.
+      config: the whole configuration; `data`, `degrade`, `task`, `seed` and `train.batch` count.
+      first: number of the first batch: of the steps done before.
+      process, processes: each process gets N = train.batch / processes rows of every batch.
+    """
+    patch = Patch(config.task, config.degrade.sigma, config.degrade.scales, config.data.patch)
+    # Without end there is no remainder to drop, but Grain would overflow counting batches of one.
+    dataset = (
+        grain.MapDataset.source(images)
+        .seed(config.seed)
+        .shuffle()
+        .repeat()
+        .random_map(patch)
+        .batch(config.train.batch // processes, drop_remainder=True)
+    )
+    # A patch depends on its number, so what others make is passed over without being made.
+    dataset = dataset[first * processes + process :: processes]
+    # A batch is small and its making cheap: a deep prefetch would only hold memory.
+    dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
+    if config.data.workers:
+        options = grain.MultiprocessingOptions(config.data.workers)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_outlive_interrupt)
+    return iter(dataset)
+
+
+def measure_speed(iterator: grain.DatasetIterator, count: int = 20) -> float:
+    """Return the patches a second that an iterator gives, leaving it where it was."""
+    state = iterator.get_state()
+    first = next(iterator)["input"]  # starts threads and fills the prefetch buffer
+    start = time.perf_counter()
+    for _ in range(count):
+        next(iterator)
+    elapsed = time.perf_counter() - start
+    iterator.set_state(state)
+    return count * len(first) / elapsed
+
+
+def _outlive_interrupt(*_) -> None:
+    """Ignore Ctrl-C, which reaches a whole group: training still wants its last batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _with_channels(patch: np.ndarray) -> np.ndarray:
+    return patch if patch.ndim == 3 else patch[..., None]

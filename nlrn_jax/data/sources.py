@@ -1,0 +1,160 @@
+"""Where images come from: a string names them, `read_images` decodes them once.
+
+    samples             photographs that scikit-image and scikit-learn ship: no download
+    folder:PATH         every picture below PATH
+    tfds:NAME/CONFIG    a TensorFlow dataset prepared as array records; `:SPLIT` may follow
+    A,B                 several of these together
+
+Images are uint8, [H, W] where they are grey, else [H, W, 3].
+"""
+
+import concurrent.futures
+import importlib.resources
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nlrn_jax.data import pixels as im
+
+# Textures, diagrams, text, medical and astronomical pictures are left out: they are no photographs.
+SAMPLES = {
+    "skimage.data": (
+        "astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "moon.png",
+        "motorcycle_left.png", "rocket.jpg",
+    ),
+    "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
+}  # fmt: skip
+
+
+class SourceError(ValueError):
+    """A data source that cannot be read; the message names it and the mend."""
+
+
+class Image(NamedTuple):
+    """A decoded picture: its name and its uint8 pixels, [H, W] or [H, W, 3]."""
+
+    name: str
+    pixels: np.ndarray
+
+
+def split_sources(source: str) -> list[str]:
+    """Split 'A,B' into its parts.
+
+    Raises:
+      SourceError: it names nothing.
+    """
+    parts = [part.strip() for part in source.split(",") if part.strip()]
+    if not parts:
+        raise SourceError(f"data source {source!r} names nothing: try samples or folder:PATH")
+    return parts
+
+
+def read_images(source: str) -> list[Image]:
+    """Decode all images of a source, sorted by name within each of its parts.
+
+    Args:
+      source: `samples`, `folder:PATH`, `tfds:NAME/CONFIG`, or several with commas between.
+
+    Raises:
+      SourceError: an unknown kind of source, or an empty one.
+      nlrn_jax.data.pixels.ImageError: a missing folder, or a picture that cannot be read.
+    """
+    return list(itertools.chain.from_iterable(map(_read_part, split_sources(source))))
+
+
+def hold_out(images: list[Image], count: int) -> tuple[list[Image], list[Image]]:
+    """Split into training and held-out images, the latter evenly spaced in their order.
+
+    Raises:
+      SourceError: nothing would be left to train on.
+    """
+    if count >= len(images):
+        raise SourceError(
+            f"data.holdout={count} leaves none of {len(images)} images to train on: lower it, "
+            "or name more images in data.train"
+        )
+    held = {(2 * k + 1) * len(images) // (2 * count) for k in range(count)}
+    return (
+        [image for i, image in enumerate(images) if i not in held],
+        [image for i, image in enumerate(images) if i in held],
+    )
+
+
+def require_size(images: list[Image], side: int, need: str) -> None:
+    """Refuse images that a square of `side` does not fit into.
+
+    Raises:
+      SourceError: naming the first such image, their number, and `need`, what the side is for.
+    """
+    small = [image for image in images if min(image.pixels.shape[:2]) < side]
+    if small:
+        name, pixels = small[0]
+        raise SourceError(
+            f"{name}: {pixels.shape[1]} x {pixels.shape[0]} pixels are less than the "
+            f"{side} x {side} that {need} needs ({len(small)} of {len(images)} images are too "
+            "small): use larger ones, or leave them out"
+        )
+
+
+def _read_part(part: str) -> list[Image]:
+    kind, _, name = part.partition(":")
+    if part == "samples":
+        return _read_samples()
+    if kind == "folder" and name:
+        return _read_files(im.find(Path(name).expanduser()))
+    if kind == "tfds" and name:
+        return _read_tfds(name)
+    raise SourceError(
+        f"data source {part!r} is unknown: use samples, folder:PATH or tfds:NAME/CONFIG"
+    )
+
+
+def _read_samples() -> list[Image]:
+    paths = [
+        importlib.resources.files(package) / name
+        for package in SAMPLES
+        for name in SAMPLES[package]
+    ]
+    return _read_files(sorted(map(Path, paths), key=lambda path: path.name))
+
+
+def _read_files(paths: list[Path]) -> list[Image]:
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pixels = pool.map(im.read, paths)
+        return [Image(str(path), p) for path, p in zip(paths, pixels, strict=True)]
+
+
+def _read_tfds(name: str) -> list[Image]:
+    import tensorflow_datasets as tfds  # slow to import, and only this source needs it
+
+    name, _, split = name.partition(":")
+    try:
+        records = tfds.data_source(name, split=split or "train", download=False)
+    except Exception as error:  # tfds raises many kinds, from its registry to its file readers
+        reason = str(error).strip().partition("\n")[0]
+        raise SourceError(
+            f"tfds:{name}: {reason} (prepare it once with: "
+            f"tfds build {name} --file_format=array_record)"
+        ) from error
+    images = [
+        Image(f"tfds:{name}[{i}]", _tfds_pixels(name, record)) for i, record in enumerate(records)
+    ]
+    if not images:
+        raise SourceError(f"tfds:{name}: the split has no examples")
+    return images
+
+
+def _tfds_pixels(name: str, record: dict) -> np.ndarray:
+    """Take the high-resolution image of a record: the feature `hr` (div2k) or `image`."""
+    for feature in ("hr", "image"):
+        if feature in record:
+            pixels = np.asarray(record[feature])
+            if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] not in (1, 3):
+                raise SourceError(
+                    f"tfds:{name}: feature {feature!r} is {pixels.dtype} {list(pixels.shape)}, "
+                    "not a grey or RGB picture of 8 bits"
+                )
+            return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    raise SourceError(f"tfds:{name}: no feature 'hr' or 'image' among {sorted(record)}")

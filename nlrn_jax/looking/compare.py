@@ -1,0 +1,201 @@
+"""Several runs side by side: a table, their curves in one figure, and both as JSON."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from nlrn_jax.config import build_model, flatten
+from nlrn_jax.network.model import count_parameters
+from nlrn_jax.training import log
+from nlrn_jax.training.checkpoints import CheckpointError, read_config
+from nlrn_jax.training.curves import Curve, draw_runs
+
+# What decides which pixels are validated; then the level: degrade.sigma or degrade.scales.
+VALIDATED = ("task", "model.channels", "data.train", "data.holdout", "checkpoint.crop")
+
+
+class Run(NamedTuple):
+    """A training run as its workdir records it: `lines` are those of `metrics.jsonl`."""
+
+    name: str
+    workdir: Path
+    config: ConfigDict
+    lines: list[dict]
+
+
+def compare(workdirs: Sequence[Path], folder: Path) -> None:
+    """Print the table of several runs; write `compare.png` and `compare.json` into a folder.
+
+    Raises:
+      CheckpointError: a folder is no run, a run has no validation figures, or two were validated
+        on different pixels.
+    """
+    runs = read_runs(workdirs)
+    require_same_validation(runs)
+    fields = differing_fields(runs)
+    summaries = [summarize(run, fields) for run in runs]
+    print_table(f"{len(runs)} runs", fields, summaries)
+    draw_runs(folder / "compare.png", [curve(run) for run in runs])
+    write_json(folder / "compare.json", {"runs": summaries})
+    print(f"figure       {folder}/compare.png\nfigures      {folder}/compare.json", flush=True)
+
+
+def read_runs(workdirs: Sequence[Path]) -> list[Run]:
+    """Read runs; each is called by the name of its folder where that tells them apart.
+
+    Raises:
+      CheckpointError: a folder is named twice, is no run, or has no validation figures.
+    """
+    for workdir in workdirs:
+        if workdirs.count(workdir) > 1:
+            raise CheckpointError(f"{workdir} is named twice: a run is compared with others")
+    short = [workdir.resolve().name for workdir in workdirs]
+    unique = len(set(short)) == len(short)
+    return [
+        Run(name if unique else str(workdir), workdir, read_config(workdir), _read_lines(workdir))
+        for name, workdir in zip(short, workdirs, strict=True)
+    ]
+
+
+def require_same_validation(runs: Sequence[Run]) -> None:
+    """Refuse runs whose validation PSNR is of different pixels.
+
+    Equal baselines prove equal pixels and noise, wherever the images lie. Else the fields that
+    decide must be equal; then only the seed of the noise may differ.
+
+    Raises:
+      CheckpointError: naming two such runs and what differs.
+    """
+    first, *others = runs
+    for other in others:
+        a, b = (_baseline(run) for run in (first, other))
+        if a and b and math.isclose(a, b, abs_tol=1e-6):
+            continue
+        where = f"{first.workdir} and {other.workdir} were validated differently"
+        there, here = flatten(first.config), flatten(other.config)
+        level = "degrade.sigma" if first.config.task == "denoise" else "degrade.scales"
+        for field in (*VALIDATED, level):
+            if there.get(field) != here.get(field):
+                raise CheckpointError(
+                    f"{where}: {field} is {there.get(field)!r} and {here.get(field)!r}; "
+                    "compare runs that agree in it"
+                )
+        if a and b and first.config.seed == other.config.seed:
+            raise CheckpointError(
+                f"{where}: before restoration their images have {a:.2f} and {b:.2f} dB; have the "
+                f"images of {first.config.data.train} changed between the runs?"
+            )
+
+
+def differing_fields(runs: Sequence[Run]) -> list[str]:
+    """List the fields of the configuration in which runs differ."""
+    fields = [flatten(run.config) for run in runs]
+    names = sorted(set().union(*fields))
+    return [n for n in names if any(f.get(n) != fields[0].get(n) for f in fields)]
+
+
+def summarize(run: Run, fields: Sequence[str]) -> dict:
+    """Return what the table shows of a run, and its curve."""
+    steps, psnr = log.series(run.lines, "validation_psnr")
+    speeds = log.series(run.lines, "patches_per_second")[1]
+    best = int(np.argmax(psnr))
+    config = flatten(run.config)
+    return {
+        "name": run.name,
+        "workdir": str(run.workdir),
+        "config": {field: config.get(field) for field in fields},
+        "parameters": parameters(run.config),
+        "steps": run.lines[-1]["step"],
+        "steps_planned": run.config.train.steps,
+        "validation": {
+            "baseline": _baseline(run),
+            "best": {"step": steps[best], "psnr": psnr[best]},
+            "last": {"step": steps[-1], "psnr": psnr[-1]},
+        },
+        "patches_per_second": float(np.median(speeds)) if speeds else None,
+        "curve": curve(run)._asdict(),
+    }
+
+
+def print_table(title: str, fields: Sequence[str], summaries: Sequence[dict]) -> None:
+    """Print what `summarize` returned, a line each."""
+    columns = [
+        "run", *fields, "parameters", "steps", "input dB", "best dB", "last dB", "patches/s"
+    ]  # fmt: skip
+    log.table(title, columns, [_cells(fields, summary) for summary in summaries])
+
+
+def curve(run: Run) -> Curve:
+    """Return the validation PSNR of a run by step and by time."""
+    steps, psnr = log.series(run.lines, "validation_psnr")
+    known, seconds = training_seconds(run.lines)
+    return Curve(run.name, steps, np.interp(steps, known, seconds).tolist() if known else [], psnr)
+
+
+def training_seconds(lines: Sequence[dict]) -> tuple[list[int], list[float]]:
+    """Return steps, and the seconds of training until each; none where no speed is recorded.
+
+    From the speeds, which leave out compiling, validating and saving.
+    """
+    steps, speeds = log.series(lines, "steps_per_second")
+    if not steps:
+        return [], []
+    seconds = np.diff(steps, prepend=0) / speeds
+    return [0, *steps], [0.0, *np.cumsum(seconds).tolist()]
+
+
+def parameters(config: ConfigDict) -> int:
+    """Count the trainable parameters of the network that a configuration describes."""
+    patch = jax.ShapeDtypeStruct((1, 3, 3, config.model.channels), np.float32)
+    variables = jax.eval_shape(build_model(config).init, jax.random.key(0), patch)
+    return count_parameters(variables["params"])
+
+
+def write_json(path: Path, tree: dict) -> None:
+    """Write JSON, indented for people, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(tree, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def _read_lines(workdir: Path) -> list[dict]:
+    try:
+        lines = log.read_figures(workdir)
+    except FileNotFoundError:
+        lines = []
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if not log.series(lines, "validation_psnr")[0]:
+        raise CheckpointError(
+            f"{workdir}/metrics.jsonl: no validation_psnr, so there is nothing to compare; train "
+            "it to its first validation (data.holdout and checkpoint.validation_share above 0)"
+        )
+    return lines
+
+
+def _baseline(run: Run) -> float | None:
+    values = log.series(run.lines, "validation_baseline")[1]
+    return values[-1] if values else None
+
+
+def _cells(fields: Sequence[str], summary: dict) -> list[str]:
+    done, planned = summary["steps"], summary["steps_planned"]
+    validation, speed = summary["validation"], summary["patches_per_second"]
+    baseline = validation["baseline"]
+    return [
+        summary["name"],
+        *(str(summary["config"][field]) for field in fields),
+        f"{summary['parameters']:,}",
+        f"{done}" if done >= planned else f"{done} of {planned}",
+        "-" if baseline is None else f"{baseline:.2f}",
+        f"{validation['best']['psnr']:.2f}",
+        f"{validation['last']['psnr']:.2f}",
+        "-" if speed is None else f"{speed:.1f}",
+    ]

@@ -1,0 +1,263 @@
+"""The Non-Local Recurrent Network (Liu, Wen, Fan, Loy, Huang, NeurIPS 2018).
+
+One cell, applied `steps` times with the same weights, carries a feature map and the correlation:
+
+    s_0 = conv(BN(255 x)),  corr_0 = 0
+    u = relu(BN_1(s_{t-1}))
+    u = u + non_local(theta(u), phi(u), g(u), corr_{t-1})
+    s_t = conv_b(relu(BN_3(conv_a(BN_2(u))))) + s_0
+    y = x + conv(relu(BN(s_T))) / 255
+
+Images are [N, H, W, C], float32, range [0, 1] outside; inside the network works in 8-bit grey
+levels, since a fresh network's output of order 1 is then a small residual and training starts
+from the input's quality.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nlrn_jax.network.convolution import convolve
+from nlrn_jax.network.correlation import (
+    Carry,
+    finish,
+    propagate_embeddings,
+    propagate_logits,
+    start_embeddings,
+    start_logits,
+)
+from nlrn_jax.network.non_local import KEPT, initial_correlation, non_local, respond
+from nlrn_jax.network.whole import within
+
+GREY_LEVELS = 255.0
+
+glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
+batch_norm = functools.partial(
+    nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
+)
+
+
+class Conv3x3(nn.Module):
+    """Zero-padded 3x3 convolution with bias, whose gradient is fast on CPU inside a scan too."""
+
+    features: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, size: jax.Array | None = None) -> jax.Array:
+        """Convolve: [N, H, W, Cin] -> [N, H, W, features].
+
+        Beyond `size` (rows, columns) the input counts as zero, as it does beyond its border.
+        """
+        if size is not None:
+            x = jnp.where(within(size, x.shape[1:3])[..., None], x, 0)
+        kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
+        return convolve(x, kernel) + bias
+
+
+class Cell(nn.Module):
+    """One state of the recurrence: (features, correlation) -> (features, correlation).
+
+    Attributes:
+      embedding: size l of theta and phi.
+      neighborhood: odd side of the window, or None for the whole input.
+      propagate: hand the correlation on to the next state.
+      carry: as 'logits', or as the 'embeddings' of all states so far.
+      kept: keep the logits of every state for the gradient.
+      dtype: of the convolutions and products; softmax, correlation and statistics are float32.
+      train: use and update batch statistics instead of the running ones.
+    """
+
+    embedding: int
+    neighborhood: int | None
+    propagate: bool
+    carry: str
+    kept: bool
+    dtype: str
+    train: bool
+
+    @nn.compact
+    def __call__(self, carry, own, first, size):
+        """Apply one state.
+
+        Args:
+          carry: features [N, H, W, F] and correlation: logits where they are kept, else
+            `propagation.Carry`, or None without propagation.
+          own: the index of this state, and its batch norm scales and offsets, two arrays [3, F].
+          first: the first state s_0, [N, H, W, F].
+          size: rows and columns that hold the image, or None for all.
+
+        Returns:
+          The new carry, and None: the recurrence collects no outputs.
+        """
+        features, correlation = carry
+        index, norms = own
+        filters = features.shape[-1]
+        embed = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=glorot)
+
+        u = nn.relu(self.normalize("norm_1", features, norms, 0))
+        theta = embed(self.embedding, name="theta")(u)
+        phi = embed(self.embedding, name="phi")(u)
+        g = embed(filters, name="g", kernel_init=nn.initializers.zeros)(u)
+        response, correlation = self.compare(theta, phi, g, correlation, index, size)
+        u = self.normalize("norm_2", u + response, norms, 1)
+        u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
+        u = nn.relu(self.normalize("norm_3", u, norms, 2))
+        state = Conv3x3(filters, self.dtype, name="conv_b")(u, size) + first
+        for name, kept in (("query", theta), ("key", phi), ("state", state)):
+            self.sow("intermediates", name, kept)  # for explain.py; does nothing unless asked for
+        return (state, correlation), None
+
+    def compare(self, theta, phi, g, correlation, index, size):
+        """Apply the non-local operation with the correlation as it is carried, if it is."""
+        window = self.neighborhood
+        if not self.propagate:
+            return respond(theta, phi, g, window, size), None
+        if self.carry == "embeddings":
+            return propagate_embeddings(theta, phi, g, correlation, index, size, window)
+        if self.kept:
+            return non_local(theta, phi, g, correlation, window, size)
+        return propagate_logits(theta, phi, g, correlation, size, window)
+
+    @functools.partial(nn.remat, static_argnums=(1, 4), prevent_cse=False)
+    def normalize(self, name, x, norms, index):
+        """Apply a batch norm whose statistics are scanned and whose affine part is an input.
+
+        The backward pass normalizes again: that is faster than keeping what lies in between.
+
+        One Flax collection cannot be both shared (the convolutions) and separate for each state
+        (the norms), so the parent owns all states' scales and offsets and scans over them.
+        """
+        scale, offset = norms
+        normalized = batch_norm(
+            use_running_average=not self.train, use_scale=False, use_bias=False, name=name
+        )(x)
+        return (normalized * scale[index] + offset[index]).astype(self.dtype)
+
+
+class NLRN(nn.Module):
+    """Restore images: [N, H, W, C], range [0, 1] -> the same shape, not clipped.
+
+    Attributes:
+      channels: C, 1 for grey or luma, 3 for colour.
+      filters: F, width of the feature map.
+      embedding: l, size of theta and phi.
+      steps: T, number of states.
+      neighborhood: odd side q of the window that a position sees; None is the whole input.
+      propagate: carry the correlation from state to state.
+      share: use the same weights in every state; False gives each its own, stacked [T, ...].
+      carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
+        pixels and whose products take up to T times the arithmetic. The same function.
+      remat: what the backward pass forms again instead of keeping it, to save memory: 'nothing';
+        the 'correlation' of every state, from that of the next; all of the 'states', too, with a
+        third more arithmetic. The same function. Embeddings are never kept state by state.
+      dtype: 'float32' or 'bfloat16', of the convolutions and products.
+
+    `apply(variables, x, train=True, mutable=['batch_stats'])` uses batch statistics and returns
+    the updated running ones as well.
+    """
+
+    channels: int = 1
+    filters: int = 128
+    embedding: int = 64
+    steps: int = 12
+    neighborhood: int | None = None
+    propagate: bool = True
+    share: bool = True
+    carry: str = "logits"
+    remat: str = "nothing"
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, train: bool = False, size: jax.Array | None = None
+    ) -> jax.Array:
+        """Restore a batch.
+
+        Args:
+          x: [N, H, W, C], float32, range [0, 1].
+          train: use batch statistics, and update the running ones.
+          size: int32 [2], rows and columns that hold the images; what lies beyond is padding and
+            changes nothing, so that one compilation serves many sizes. In evaluation only: it
+            would enter the batch statistics.
+
+        Raises:
+          ValueError: the input is not [N, H, W, channels], carry or remat is unknown, or there is
+            a size in training.
+        """
+        if self.carry not in ("logits", "embeddings"):
+            raise ValueError(f"carry={self.carry!r} should be 'logits' or 'embeddings'")
+        if self.remat not in ("nothing", "correlation", "states"):
+            raise ValueError(f"remat={self.remat!r} should be 'nothing', 'correlation' or 'states'")
+        if train and size is not None:
+            raise ValueError("size is for evaluation: padding would enter the batch statistics")
+        if x.ndim != 4 or x.shape[-1] != self.channels:
+            wanted = f"[N, H, W, {self.channels}]"
+            raise ValueError(f"channels={self.channels} wants {wanted}, not {x.shape}")
+        norm = functools.partial(batch_norm, use_running_average=not train)
+        s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
+        s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0, size)
+        features = self.recur(s0, train, size)
+        residual = nn.relu(norm(name="output_norm")(features)).astype(self.dtype)
+        residual = Conv3x3(self.channels, self.dtype, name="output_conv")(residual, size)
+        return x + residual.astype(jnp.float32) / GREY_LEVELS
+
+    def recur(self, s0: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:
+        """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
+        # prevent_cse=False: inside a scan nothing can be merged, and the barriers would cost time
+        keep = jax.checkpoint_policies.save_only_these_names(*KEPT)
+        cell = nn.scan(
+            nn.remat(Cell, prevent_cse=False, policy=keep) if self.remat == "states" else Cell,
+            variable_broadcast="params" if self.share else False,
+            variable_axes={"batch_stats": 0, "intermediates": 0}
+            | ({} if self.share else {"params": 0}),
+            split_rngs={"params": not self.share},
+            in_axes=(0, nn.broadcast, nn.broadcast),
+            length=self.steps,
+        )(
+            self.embedding, self.neighborhood, self.propagate, self.carry, self.kept, self.dtype,
+            train, name="cell",
+        )  # fmt: skip
+        norms = StateNorms(self.steps, self.filters, name="norms")()
+        own = jnp.arange(self.steps), norms
+        (features, correlation), _ = cell((s0, self.start(s0)), own, s0, size)
+        return finish(features, correlation) if isinstance(correlation, Carry) else features
+
+    @property
+    def kept(self) -> bool:
+        """Whether the logits of every state are kept for the gradient."""
+        return self.remat == "nothing" and self.carry == "logits"
+
+    def start(self, s0: jax.Array) -> Carry | jax.Array | None:
+        """Return the correlation before the first state, as it is carried."""
+        if not self.propagate:
+            return None
+        if self.carry == "embeddings":
+            return start_embeddings(s0.shape, self.steps * self.embedding, self.dtype)
+        start = initial_correlation if self.kept else start_logits
+        return start(s0.shape, self.neighborhood)
+
+
+class StateNorms(nn.Module):
+    """Scales and offsets of the three batch norms of every state, two arrays [T, 3, F]."""
+
+    steps: int
+    filters: int
+
+    @nn.compact
+    def __call__(self):
+        """Return scale and offset."""
+        shape = (self.steps, 3, self.filters)
+        return (
+            self.param("scale", nn.initializers.ones, shape),
+            self.param("offset", nn.initializers.zeros, shape),
+        )
+
+
+def count_parameters(params) -> int:
+    """Count the trainable numbers in a tree."""
+    return sum(p.size for p in jax.tree.leaves(params))

@@ -1,0 +1,10 @@
+"""People's picture files, and pictures of pictures. Imports no other room.
+
+Read in this order:
+    picture   a picture: upright pixels, and what travels with them
+    files     found, opened with all they hold, saved whole or not at all
+    codec     the bytes of PNG, JPEG, BMP and WebP
+    tiff      the bytes of TIFF
+    panels    pictures side by side, captioned
+    colours   numbers as colours
+"""

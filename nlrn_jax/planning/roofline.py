@@ -1,0 +1,76 @@
+"""How fast a compiled step could be, from what it computes, moves and reduces."""
+
+from typing import NamedTuple
+
+from nlrn_jax.planning.flops import Work
+from nlrn_jax.planning.hlo import Collective
+from nlrn_jax.planning.machines import HOP, Chip
+
+
+class Step(NamedTuple):
+    """What one compiled training step takes.
+
+    Attributes:
+      batch: patches, on all devices together.
+      memory: on one device, bytes by name: arguments, temporaries, outputs that are not written
+        over the arguments, and the program.
+      work: arithmetic of all devices together.
+      traffic: to and from the memory of one device, bytes.
+      collectives: on one device.
+    """
+
+    batch: int
+    memory: dict[str, int]
+    work: Work
+    traffic: float
+    collectives: list[Collective]
+
+    @property
+    def total(self) -> int:
+        """Return all bytes on one device."""
+        return sum(self.memory.values())
+
+
+class Speed(NamedTuple):
+    """Seconds of a step on one device: at best, and 0 where the machine's figure is unknown.
+
+    Attributes:
+      arithmetic: at the whole peak.
+      traffic: at the whole bandwidth of the memory.
+      reductions: their way from chip to chip, and their bytes at the whole bandwidth of the links.
+    """
+
+    arithmetic: float
+    traffic: float
+    reductions: float
+
+    def seconds(self, fraction: float) -> float:
+        """Return the seconds of a step at a fraction of the peak."""
+        return max(self.arithmetic / fraction, self.traffic) + self.reductions
+
+    def gain(self, fraction: float) -> float:
+        """Return how many times as fast twice the devices would be at most, at the same batch."""
+        return self.seconds(fraction) / (
+            max(self.arithmetic / fraction, self.traffic) / 2 + self.reductions
+        )
+
+
+def estimate(step: Step, chip: Chip, devices: int, hops: int) -> Speed:
+    """Estimate the speed of a step.
+
+    Args:
+      step: as compiled for the devices.
+      chip: each of them.
+      devices: their number.
+      hops: from chip to chip, of a sum over all and back.
+    """
+    reductions = 0.0
+    if chip.interconnect:
+        count = sum(c.count for c in step.collectives)
+        moved = sum(c.bytes for c in step.collectives)
+        reductions = count * hops * HOP + 2 * moved / chip.interconnect  # in, and out again
+    return Speed(
+        arithmetic=step.work.passes / devices / chip.peak,
+        traffic=step.traffic / chip.bandwidth if chip.bandwidth else 0.0,
+        reductions=reductions,
+    )

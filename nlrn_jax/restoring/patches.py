@@ -1,0 +1,98 @@
+"""The published way to restore an image: overlapping patches, their restorations averaged.
+
+With patches of 45 and stride 7 every pixel is computed about 40 times. Trained networks are
+compared by it; `restore.py` computes every pixel once.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from nlrn_jax.data import pixels as im
+from nlrn_jax.network.mesh import by_batch, data_mesh, replicated
+from nlrn_jax.network.model import NLRN
+
+
+def restore_patches(
+    model: NLRN,
+    variables: dict,
+    image: np.ndarray,
+    patch: int = 43,
+    stride: int = 7,
+    batch: int = 16,
+    advance: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Restore an image patch by patch and average where patches overlap.
+
+    Args:
+      model, variables: the network and {'params', 'batch_stats'}.
+      image: [H, W] or [H, W, C], uint8, uint16, or float in [0, 1]; for super-resolution already
+        enlarged to the size wanted.
+      patch: side of a patch; an image smaller than that is one patch.
+      stride: between neighbouring patches; the last one is flush with the border.
+      batch: patches at a time, on as many of this process's devices as divide it.
+      advance: called with the number of patches done, after each batch.
+
+    Returns:
+      float32 of the image's shape, not clipped.
+
+    Raises:
+      ValueError: the image has no pixels, or not the network's channels.
+    """
+    pixels = network_input(model, image)
+    corners = patch_corners(pixels.shape[:2], patch, stride)
+    mesh = data_mesh(jax.local_devices()[: math.gcd(batch, jax.local_device_count())])
+    variables = jax.device_put(variables, replicated(mesh))
+    total, count = np.zeros(pixels.shape, np.float64), np.zeros(pixels.shape, np.float64)
+    for group in _groups(corners, batch):
+        areas = [(slice(y, y + patch), slice(x, x + patch)) for y, x in group]
+        # The last group repeats its last patch: one shape, one compilation.
+        padded = areas + areas[-1:] * (batch - len(areas))
+        x = jax.device_put(np.stack([pixels[area] for area in padded]), by_batch(mesh))
+        restored = apply(model, variables, x)
+        for area, output in zip(areas, np.asarray(restored), strict=False):
+            total[area] += output
+            count[area] += 1
+        if advance:
+            advance(len(areas))
+    return (total / count).astype(np.float32).reshape(np.shape(image))
+
+
+def network_input(model: NLRN, image: np.ndarray) -> np.ndarray:
+    """Return an image as the network takes it: float32 [H, W, C].
+
+    Raises:
+      ValueError: the image has no pixels, or not the network's channels.
+    """
+    pixels = im.to_float(image)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[-1] != model.channels or not pixels.size:
+        raise ValueError(
+            f"an image {list(np.shape(image))} does not suit a network of {model.channels} "
+            "channels: it wants [H, W] or [H, W, C]"
+        )
+    return pixels
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def apply(model: NLRN, variables: dict, x: jax.Array, size: jax.Array | None = None) -> jax.Array:
+    """Apply a network in evaluation: [N, H, W, C] -> [N, H, W, C], compiled once for each shape."""
+    return model.apply(variables, x, size=size)
+
+
+def patch_corners(shape: tuple[int, int], patch: int, stride: int) -> list[tuple[int, int]]:
+    """List the upper left corners of the patches that cover an image [H, W]."""
+
+    def starts(length):
+        last = max(0, length - patch)
+        return [*range(0, last, stride), last]
+
+    return list(itertools.product(starts(shape[0]), starts(shape[1])))
+
+
+def _groups(corners, size):
+    return [corners[i : i + size] for i in range(0, len(corners), size)]

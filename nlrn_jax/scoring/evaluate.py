@@ -1,0 +1,248 @@
+"""Score methods on benchmarks: figures beside the baseline's, and pictures to look at.
+
+`protocols.py` says how figures are measured, `results.py` what is written.
+"""
+
+import contextlib
+import datetime
+import functools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from rich.progress import Progress
+
+from nlrn_jax import config as configuration
+from nlrn_jax.data.sources import Image
+from nlrn_jax.network.model import NLRN
+from nlrn_jax.scoring.benchmarks import Table, label
+from nlrn_jax.scoring.gallery import comparison, file_name, unique_name, write_pictures
+from nlrn_jax.scoring.methods import Advance, Figures, Method, Output, baseline, restore_example
+from nlrn_jax.scoring.protocols import example, score, score_baseline
+from nlrn_jax.scoring.published import published
+from nlrn_jax.scoring.results import (
+    decibels,
+    finite,
+    git_commit,
+    keep_other_results,
+    similarity,
+    summary,
+    write_results,
+)
+from nlrn_jax.training import log
+
+_SETTINGS = ("whole", "patch", "stride", "ensemble")  # how networks restore
+
+
+def evaluate(
+    methods: list[Method], config: ConfigDict, tables: list[Table], folder: Path, command: str
+) -> dict:
+    """Score whole images; print tables, write pictures and figures.
+
+    Args:
+      methods: the baseline first.
+      config: says how is measured; its channels are those of the networks.
+      tables: what is measured on.
+      folder: gets `results.*` and the pictures, see `gallery.py`. Results of another question that
+        lie there are moved beside it.
+      command: told in the results.
+
+    Returns:
+      The results, see `results.py`.
+    """
+    setting = configuration.setting(config)
+    results = _blank(methods, config, tables, command)
+    kept = keep_other_results(results, folder)
+    if kept:
+        print(f"earlier results, of another question, are now in {kept}", flush=True)
+    for table, result in zip(tables, results["tables"], strict=True):
+        means, result["images"] = _score_table(methods, setting, table, folder)
+        result["means"] = means | result["means"]
+        _print_images(result, methods)
+    results = finite(results)
+    write_results(results, folder)
+    columns = ["benchmark", "method", "dB", "gain", "SSIM", "s/megapixel", "parameters"]
+    title = f"mean by the protocol {setting.protocol}, seed {setting.seed}"
+    print()
+    log.table(title, columns, summary(results))
+    return results
+
+
+def validate(
+    model: NLRN, variables: dict, config: ConfigDict, images: list[Image]
+) -> tuple[Figures, list[np.ndarray]]:
+    """Score the central squares of a few images while training, by the task's own protocol.
+
+    Returns:
+      The mean figures over images and levels, {'baseline_psnr', 'baseline_ssim', 'network_psnr',
+      'network_ssim'}, and one comparison picture for each image.
+    """
+    config = _as_validated(config)
+    setting = configuration.setting(config)
+    crops = [Image(name, _centre(pixels, config.checkpoint.crop)) for name, pixels in images]
+    way = functools.partial(restore_example, model, variables, config)
+    methods = [baseline(config.task), Method("NLRN", "network", way)]
+    rows, pictures = [], []
+    for level in configuration.levels(config):
+        for crop in crops:
+            test = example(crop, setting, level)
+            outputs = _outputs(methods, setting, test, level)
+            before, after = (output.figures for output in outputs.values())
+            rows.append(_prefixed("baseline", before) | _prefixed("network", after))
+            pictures.append(comparison(test, outputs))
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return means, pictures[: len(crops)]
+
+
+def _as_validated(config: ConfigDict) -> ConfigDict:
+    """Return the configuration with the quick way to restore, and what every run has in common.
+
+    Otherwise the validation PSNR of a run would not mean the same from its start to its end.
+    """
+    config = ConfigDict(config.to_dict())
+    config.evaluate.stride = max(1, config.evaluate.patch // 2)
+    config.evaluate.ensemble, config.evaluate.protocol = False, ""
+    return config
+
+
+def _blank(methods, config, tables, command) -> dict:
+    """Return the results before anything is measured, published figures in their place."""
+    setting = configuration.setting(config)
+    results = {
+        "protocol": setting.protocol,
+        "task": setting.task,
+        "seed": setting.seed,
+        "commit": git_commit(),
+        "command": command,
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": {name: config.evaluate[name] for name in _SETTINGS},
+        "methods": [
+            {name: value for name, value in method._asdict().items() if name != "restore"}
+            for method in methods
+        ],
+        "tables": [],
+    }
+    names = {}
+    for benchmark, level in tables:
+        cells = published(setting.protocol, setting.channels, benchmark.name, level)
+        names |= dict.fromkeys(cells)
+        means = {
+            name: {"psnr": psnr, "ssim": ssim, "seconds_per_megapixel": None}
+            for name, (psnr, ssim) in cells.items()
+        }
+        place = {"benchmark": benchmark.name, "level": level, "label": label(setting.task, level)}
+        results["tables"].append(place | {"means": means, "images": []})
+    results["methods"] += [
+        {"name": name, "kind": "published", "parameters": None, "run": None, "checkpoint": None}
+        for name in names
+    ]
+    return results
+
+
+def _score_table(methods, setting, table: Table, folder: Path) -> tuple[dict, list[dict]]:
+    """Return the `means`, without the published ones, and the `images` of a table."""
+    (benchmark, level), names = table, set()
+    place = Path(file_name(benchmark.name)) / file_name(label(setting.task, level))
+    images, speeds = [], {method.name: [] for method in methods}
+    networks = sum(method.kind == "network" for method in methods)
+    with Progress(transient=True) as progress:
+        for number, image in enumerate(benchmark.images):
+            low = benchmark.low and benchmark.low[number]
+            test = example(image, setting, level, low)
+            bar = progress.add_task(Path(image.name).name, total=networks)
+            outputs = _outputs(
+                methods, setting, test, level, lambda done, bar=bar: progress.advance(bar, done)
+            )
+            progress.remove_task(bar)
+            name = unique_name(file_name(Path(image.name).stem), names)
+            pictures = write_pictures(test, outputs, place / name, folder)
+            megapixels = test.input.shape[0] * test.input.shape[1] / 1e6
+            for method, output in outputs.items():
+                if output.seconds is not None:
+                    speeds[method].append((output.seconds, megapixels))
+            height, width = test.original.shape[:2]
+            images.append({
+                "name": name, "height": height, "width": width, "pictures": pictures,
+                "figures": {method: output.figures for method, output in outputs.items()},
+            })  # fmt: skip
+            if not progress.console.is_terminal:  # there is no bar to look at
+                print(f"scored {number + 1}/{len(benchmark.images)}: {image.name}", flush=True)
+    return _means(images, speeds), images
+
+
+def _outputs(methods, setting, test, level, advance: Advance | None = None) -> dict[str, Output]:
+    outputs = {}
+    for method in methods:
+        with _clock() as seconds:
+            pixels = method.restore(test, level, advance)
+        if method.kind == "baseline":
+            figures = score_baseline(test, setting.protocol, level)
+            outputs[method.name] = Output(pixels, figures, None)
+        else:
+            figures = score(pixels, test.original, setting.protocol, level)
+            outputs[method.name] = Output(pixels, figures, seconds())
+    return outputs
+
+
+@contextlib.contextmanager
+def _clock() -> Iterator[Callable[[], float | None]]:
+    """Give a function that, afterwards, returns the seconds spent; None if JAX compiled."""
+    compiled = []
+
+    def listen(event, *_, **__):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    end = None
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    begin = time.perf_counter()
+    try:
+        yield lambda: None if compiled else end - begin
+    finally:
+        end = time.perf_counter()
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def _means(images: list[dict], speeds: dict[str, list[tuple[float, float]]]) -> dict:
+    def mean(method, figure):
+        return float(np.mean([image["figures"][method][figure] for image in images]))
+
+    def speed(timed):
+        return float(np.sum(timed, axis=0)[0] / np.sum(timed, axis=0)[1]) if timed else None
+
+    return {
+        method: {
+            "psnr": mean(method, "psnr"),
+            "ssim": mean(method, "ssim"),
+            "seconds_per_megapixel": speed(timed),
+        }
+        for method, timed in speeds.items()
+    }
+
+
+def _print_images(result: dict, methods: list[Method]) -> None:
+    names = [method.name for method in methods]
+    columns = ["image"]
+    for name in names:
+        columns += [f"{name} dB", "SSIM"]
+    rows = [[image["name"], image["figures"]] for image in result["images"]]
+    rows.append(["mean", result["means"]])
+    cells = [[name, *_cells([figures[n] for n in names])] for name, figures in rows]
+    log.table(f"{result['benchmark']}, {result['label']}", columns, cells)
+
+
+def _cells(figures: list[Figures]) -> list[str]:
+    pairs = ((decibels(f["psnr"]), similarity(f["ssim"])) for f in figures)
+    return [cell for pair in pairs for cell in pair]
+
+
+def _prefixed(prefix: str, figures: Figures) -> Figures:
+    return {f"{prefix}_{name}": value for name, value in figures.items()}
+
+
+def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
+    top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]

@@ -1,0 +1,14 @@
+"""A training run. May import `network`, `data` and `pictures`.
+
+Read in this order:
+    state          all that a step changes, and the step
+    optim          clip, Adam, learning rate
+    loop           step after step, until the run ends or is stopped
+    run            a run on disk: its folder, configuration, weights
+    checkpoints    Orbax
+    record         metrics.jsonl
+    log            bar, lines, TensorBoard
+    curves         the record drawn
+    processes      several of them, as one run
+    interruption   SIGTERM and Ctrl-C
+"""

@@ -1,0 +1,251 @@
+"""The training loop: batches in, figures and checkpoints out; resumes where it was.
+
+The same on one device and on many, in one process and in several: all run this loop in step, each
+with its rows of every batch; the first one alone shows and writes figures.
+"""
+
+import contextlib
+import time
+from pathlib import Path
+
+import grain
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from nlrn_jax.config import build_model
+from nlrn_jax.data import pixels as im
+from nlrn_jax.data.batches import batches, measure_speed, network_channels
+from nlrn_jax.data.sources import Image
+from nlrn_jax.network.mesh import (
+    data_mesh,
+    on_first_device,
+    replicated,
+    require_divisible,
+    share_out,
+)
+from nlrn_jax.network.model import count_parameters
+from nlrn_jax.scoring.evaluate import validate
+from nlrn_jax.scoring.validation import is_due
+from nlrn_jax.training.checkpoints import Checkpoints, claim_workdir
+from nlrn_jax.training.curves import draw_curve, stack
+from nlrn_jax.training.interruption import Interrupted, Interruption
+from nlrn_jax.training.log import Log, Silent, read_figures
+from nlrn_jax.training.optim import learning_rate
+from nlrn_jax.training.state import (
+    TrainState,
+    create_state,
+    evaluated_variables,
+    no_sums,
+    trace_step,
+)
+
+COMPARED = 8  # held-out images in comparison.png: more than that nobody looks at
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss or a gradient became infinite or NaN; the last good checkpoint is kept."""
+
+
+def train(
+    config: ConfigDict, workdir: str | Path, training: list[Image], held_out: list[Image]
+) -> TrainState:
+    """Train to `config.train.steps`, from the newest checkpoint of the workdir if there is one.
+
+    Args:
+      config: checked configuration.
+      workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, `curve.png`
+        and `comparison.png`.
+      training: images to learn from, uint8 as decoded.
+      held_out: images to validate on; may be none.
+
+    Returns:
+      The final state.
+
+    Raises:
+      CheckpointError: the workdir belongs to another configuration, or cannot be written to.
+      DevicesError: the batch does not divide among the devices.
+      NotFiniteError: training diverged.
+      Interrupted: SIGTERM or SIGINT came, and all was saved.
+    """
+    require_divisible(config.train.batch, config.train.accumulate, jax.device_count())
+    claim_workdir(workdir, config)
+    state = create_state(config, replicated(data_mesh()))
+    with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
+        first = checkpoints.newest or 0
+        if first:
+            state = checkpoints.restore_state(first, state)
+        with _open_log(workdir, first, max(first, config.train.steps)) as log:
+            log.say(_greeting(workdir, config, state, len(training), len(held_out)))
+            if first < config.train.steps:
+                images, processes = _as_seen(training, config), jax.process_count()
+                iterator = batches(images, config, first, jax.process_index(), processes)
+                speed = processes * measure_speed(iterator)
+                log.say(f"the loader gives {speed:,.0f} patches/s")
+                with contextlib.closing(iterator):  # ends its processes
+                    state = _loop(config, state, iterator, held_out, checkpoints, log)
+    return state
+
+
+def _open_log(workdir: str | Path, first: int, last: int) -> Log | Silent:
+    return Silent() if jax.process_index() else Log(workdir, first, last)
+
+
+def _loop(
+    config: ConfigDict,
+    state: TrainState,
+    iterator: grain.DatasetIterator,
+    held_out: list[Image],
+    checkpoints: Checkpoints,
+    log: Log | Silent,
+) -> TrainState:
+    first, last, mesh = int(state.step) + 1, config.train.steps, data_mesh()
+    empty = jax.jit(no_sums, out_shardings=replicated(mesh))
+    advance = _compile(config, mesh, state, log)
+    meter = _Meter(config.train.batch)
+    previous = None
+    with Interruption() as interruption:
+        for step in range(first, last + 1):
+            batch = share_out(mesh, meter.draw(iterator))
+            state, loss = advance(state, batch)
+            if previous is not None:  # fetched while this step runs
+                log.progress(step - 1, float(previous))
+            previous = loss
+            figures, validated = {}, {}
+            stops = interruption.stops(step)
+            saves = step % config.checkpoint.every == 0 or step == last
+            reports = step % config.log.every == 0 or step == last
+            if saves or reports or stops:
+                _require_finite(state, step, checkpoints)
+            if reports:
+                figures = _figures(state, config) | meter.figures()
+                state = state.replace(sums=empty())
+            if saves:
+                validated = _validate(state, config, held_out, step, log)
+                figures |= validated
+            if figures:
+                log.write(step, figures)  # before the checkpoint: a resumed run keeps these lines
+            if saves and log.folder:
+                draw_curve(log.folder / "curve.png", read_figures(log.folder))
+            if saves or stops:
+                checkpoints.save(state, config, validated.get("validation_psnr"))
+                meter.restart()
+            if stops:
+                checkpoints.wait()
+                raise Interrupted(step, interruption.status)
+    log.progress(last, float(loss))
+    return state
+
+
+def _compile(
+    config: ConfigDict, mesh: jax.sharding.Mesh, state: TrainState, log: Log | Silent
+) -> jax.stages.Compiled:
+    log.say("compiling the step ...")
+    begin = time.perf_counter()
+    compiled = trace_step(config, mesh, state).lower().compile()
+    log.say(f"compiled in {time.perf_counter() - begin:.1f} s")
+    return compiled
+
+
+class _Meter:
+    """Measures steps a second, and the share of the time that they waited for the loader.
+
+    Validation and saving do not count.
+    """
+
+    def __init__(self, batch: int):
+        self._batch = batch
+        self._seconds = self._waited = 0.0
+        self._steps = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Let the time since the last step pass uncounted."""
+        self._mark = time.perf_counter()
+
+    def draw(self, iterator: grain.DatasetIterator) -> dict[str, np.ndarray]:
+        """Return the next batch and count the time since the last one as a step."""
+        begin = time.perf_counter()
+        batch = next(iterator)
+        end = time.perf_counter()
+        self._waited += end - begin
+        self._seconds += end - self._mark
+        self._steps += 1
+        self._mark = end
+        return batch
+
+    def figures(self) -> dict[str, float]:
+        """Return the figures since the last call."""
+        seconds = max(self._seconds, 1e-9)
+        figures = {
+            "steps_per_second": self._steps / seconds,
+            "patches_per_second": self._steps * self._batch / seconds,
+            "loader_wait": self._waited / seconds,
+        }
+        self._seconds = self._waited = 0.0
+        self._steps = 0
+        return figures
+
+
+def _figures(state: TrainState, config: ConfigDict) -> dict[str, float]:
+    """Return the means since the last line: loss in grey levels squared, its PSNR in dB, ..."""
+    sums = jax.device_get(state.sums)
+    loss = float(sums["loss"] / sums["steps"])
+    return {
+        "loss": loss,
+        "psnr": float(10 * np.log10(255**2 / max(loss, 1e-12))),
+        "grad_norm": float(sums["grad_norm"] / sums["steps"]),
+        # of the last step done: the schedule counts from 0
+        "learning_rate": float(learning_rate(config.train)(int(state.step) - 1)),
+    }
+
+
+def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> None:
+    sums = jax.device_get(state.sums)
+    if all(np.isfinite(value) for value in sums.values()):
+        return
+    kept = checkpoints.newest
+    raise NotFiniteError(
+        f"the loss or its gradient is not finite at step {step}; "
+        + (
+            f"the checkpoint of step {kept} is the last good one. "
+            if kept
+            else "nothing is saved. "
+        )
+        + "Lower train.learning_rate, or name another --workdir and another seed"
+    )
+
+
+def _validate(state, config, held_out, step, log) -> dict[str, float]:
+    """Validate in every process: the others would only wait, and not for as long as it may take."""
+    if not is_due(config, held_out, step):
+        return {}
+    variables = on_first_device(evaluated_variables(state))
+    means, pictures = validate(build_model(config), variables, config, held_out)
+    for image, picture in zip(held_out, pictures, strict=True):
+        log.image(step, f"validation/{Path(image.name).name}", picture)
+    if log.folder:
+        im.write(log.folder / "comparison.png", stack(pictures[:COMPARED]))
+    psnr, baseline = means["network_psnr"], means["baseline_psnr"]
+    log.say(f"step {step}: validation {psnr:.2f} dB, {psnr - baseline:+.2f} over its input")
+    return {"validation_psnr": psnr, "validation_baseline": baseline}
+
+
+def _as_seen(images: list[Image], config: ConfigDict) -> list[Image]:
+    channels = config.model.channels
+    return [Image(name, network_channels(pixels, config.task, channels)) for name, pixels in images]
+
+
+def _greeting(workdir, config, state, training: int, held_out: int) -> str:
+    parameters = count_parameters(state.variables["params"])
+    step, last = int(state.step), config.train.steps
+    processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    status = "starts" if not step else f"resumes at step {step}"
+    if step >= last:
+        status = f"is finished at step {step}; --config.train.steps={2 * step} would go on"
+    return (
+        f"{workdir} {status}: {parameters:,} parameters, {training} images to train on, "
+        f"{held_out} held out, {last} steps of {config.train.batch} patches "
+        f"{config.data.patch} x {config.data.patch}, {jax.device_count()} {jax.default_backend()} "
+        f"device(s){processes}"
+    )

@@ -1,0 +1,145 @@
+"""The state of a training run, and the pure step that advances it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh, Sharding
+from ml_collections import ConfigDict
+from optax import microbatching
+
+from nlrn_jax.config import build_model
+from nlrn_jax.network.mesh import by_batch, replicated
+from nlrn_jax.network.model import GREY_LEVELS, NLRN
+from nlrn_jax.training.optim import optimizer, rest_idle_biases
+
+
+@struct.dataclass
+class TrainState:
+    """All that a step changes.
+
+    Attributes:
+      step: number of steps done, int32.
+      variables: {'params', 'batch_stats'} of the network.
+      optimizer: state of the optax chain.
+      average: exponential moving average of the variables, or None where it is off.
+      sums: loss, gradient norm and steps since the last line of figures, float32. They are part
+        of the state so that a run resumed between two lines writes the line it would have written.
+    """
+
+    step: jax.Array
+    variables: dict
+    optimizer: optax.OptState
+    average: dict | None
+    sums: dict[str, jax.Array]
+
+
+def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainState:
+    """Make the state of step 0; the weights depend on `config.seed` only.
+
+    `place` says on which devices it is to be; by default on the first.
+    """
+    model, train = build_model(config), config.train
+
+    def init(key):
+        variables = model.init(key, jnp.zeros((1, 3, 3, config.model.channels)))
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            variables=variables,
+            optimizer=optimizer(train).init(variables["params"]),
+            average=variables if train.ema else None,
+            sums=no_sums(),
+        )
+
+    return jax.jit(init, out_shardings=place)(jax.random.key(config.seed))
+
+
+def trace_step(config: ConfigDict, mesh: Mesh, state: TrainState) -> jax.stages.Traced:
+    """Trace `train_step` for a mesh: the state on every device, the batch split, donating both.
+
+    Args:
+      config: the whole configuration.
+      mesh: of `data_mesh`.
+      state: the state, or its shapes.
+    """
+    side = config.data.patch
+    patch = jax.ShapeDtypeStruct(
+        (config.train.batch, side, side, config.model.channels), jnp.float32
+    )
+    step = jax.jit(
+        functools.partial(train_step, build_model(config), config.train),
+        in_shardings=(replicated(mesh), by_batch(mesh)),
+        out_shardings=replicated(mesh),
+        donate_argnums=0,
+    )
+    with jax.set_mesh(mesh):  # for what XLA cannot split: see `on_each_device`
+        return step.trace(state, {"input": patch, "target": patch})
+
+
+def train_step(
+    model: NLRN, train: ConfigDict, state: TrainState, batch: dict
+) -> tuple[TrainState, jax.Array]:
+    """Take one step of gradient descent.
+
+    Args:
+      model: the network.
+      train: the section of the configuration.
+      state: the state before.
+      batch: {'input', 'target'}, float32 [N, H, W, C], range [0, 1].
+
+    Returns:
+      The state after, and the loss before it, in grey levels squared.
+    """
+
+    def loss_of(params, batch):
+        variables = state.variables | {"params": params}
+        output, updated = model.apply(variables, batch["input"], train=True, mutable="batch_stats")
+        return mean_squared_error(output, batch["target"], train.loss_crop), updated
+
+    gradients_of = jax.value_and_grad(loss_of, has_aux=True)
+    if train.accumulate > 1:
+        size, mean = train.batch // train.accumulate, microbatching.AccumulationType.MEAN
+        gradients_of = microbatching.microbatch(gradients_of, 1, size, mean)
+    (loss, updated), gradients = gradients_of(state.variables["params"], batch)
+    gradients = rest_idle_biases(gradients)
+    chain = optimizer(train)
+    updates, chain_state = chain.update(gradients, state.optimizer, state.variables["params"])
+    params = optax.apply_updates(state.variables["params"], updates)
+    variables = {"params": params, **updated}
+    figures = {"loss": loss, "grad_norm": optax.tree.norm(gradients), "steps": 1.0}
+    state = TrainState(
+        step=state.step + 1,
+        variables=variables,
+        optimizer=chain_state,
+        average=_average(state.average, variables, train.ema),
+        sums=jax.tree.map(jnp.add, state.sums, figures),
+    )
+    return state, loss
+
+
+def mean_squared_error(output: jax.Array, target: jax.Array, crop: int) -> jax.Array:
+    """Average the squared error, in grey levels squared, over the central `crop`^2 or all pixels.
+
+    Grey levels, not [0, 1]: only then is the published gradient clip of 2.5 active.
+    """
+    error = GREY_LEVELS * (output - target)
+    if crop:
+        top, left = ((side - crop) // 2 for side in error.shape[1:3])
+        error = error[:, top : top + crop, left : left + crop]
+    return jnp.mean(jnp.square(error))
+
+
+def evaluated_variables(state: TrainState) -> dict:
+    """Return the variables that are evaluated: the averaged ones where the run keeps them."""
+    return state.variables if state.average is None else state.average
+
+
+def no_sums() -> dict[str, jax.Array]:
+    """Return empty sums, one new buffer each: the step donates them."""
+    return {name: jnp.zeros((), jnp.float32) for name in ("loss", "grad_norm", "steps")}
+
+
+def _average(average: dict | None, variables: dict, decay: float) -> dict | None:
+    return None if average is None else optax.incremental_update(variables, average, 1 - decay)

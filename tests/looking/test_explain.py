@@ -1,0 +1,214 @@
+"""What the network looks at equals its equations; the picture and its figures tell the truth."""
+
+import json
+
+import numpy as np
+import pytest
+import reference
+from drawn import TINY, close, exact, images, randomized
+from PIL import Image as Pillow
+
+from nlrn_jax.config import ConfigError, build_model
+from nlrn_jax.data import pixels as im
+from nlrn_jax.data.pixels import ImageError
+from nlrn_jax.looking.explain import MARK, SIDE, Subject, check, explain, read_subject
+from nlrn_jax.looking.insight import look
+from nlrn_jax.network.model import NLRN
+from nlrn_jax.pictures.colours import paint, palette
+from nlrn_jax.scoring.metrics import psnr
+
+STEPS = 3
+
+
+def tiny(**changes):
+    """Make a network and draw its variables."""
+    model = NLRN(**TINY, steps=STEPS, **changes)
+    return model, randomized(model, images((1, 7, 9, 1)))
+
+
+def expected_weights(model, variables, x, at):
+    """Walk the naive network's states; return the weights of one position over the whole image."""
+    params, statistics = variables["params"], variables["batch_stats"]
+    u, _ = reference.batch_norm(
+        255 * x, *(params["input_norm"][k] for k in ("scale", "bias")), statistics["input_norm"], 0
+    )
+    first = features = reference.convolve(u, params["input_conv"])
+    height, width = x.shape[1:3]
+    seen = reference.window(*at, height, width, model.neighborhood)
+    correlation, weights = None, np.zeros((STEPS, height * width))
+    for t in range(STEPS):
+        norms = {name: array[t] for name, array in params["norms"].items()}
+        own = {k: {name: a[t] for name, a in v.items()} for k, v in statistics["cell"].items()}
+        features, correlation, _ = reference.cell(
+            features, correlation, first, params["cell"], norms, own, model.neighborhood, False
+        )
+        weights[t, seen] = reference.softmax(correlation[0, at[0] * width + at[1], seen])
+        correlation = correlation if model.propagate else None
+    return weights.reshape(STEPS, height, width)
+
+
+@pytest.mark.parametrize("at", [(3, 4), (0, 8)])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"neighborhood": 5}, {"neighborhood": 5, "propagate": False}, {"carry": "embeddings"}],
+)
+def test_weights_are_those_of_the_equations_in_every_state(changes, at):
+    model, variables = tiny(**changes)
+    x = images((1, 7, 9, 1), seed=1)
+    view = look(model, variables, x[0], at)
+    wanted = expected_weights(model, exact(variables), exact(x), at)
+    (top, left), (rows, columns) = view.corner, view.weights.shape[1:]
+    part = slice(top, top + rows), slice(left, left + columns)
+    close(view.weights, wanted[(slice(None), *part)], 1e-4)
+    np.testing.assert_allclose(view.weights.sum((1, 2)), 1, rtol=1e-5)
+    outside = wanted.copy()
+    outside[(slice(None), *part)] = 0
+    assert not outside.any()
+
+
+@pytest.mark.parametrize("remat", ["nothing", "states"])
+def test_the_output_after_a_state_is_that_of_the_network_with_so_many_states(remat):
+    model, variables = tiny(neighborhood=5, remat=remat)
+    x = images((1, 7, 9, 1), seed=1)
+    outputs = look(model, variables, x[0], (2, 2)).outputs
+    assert outputs.shape == (STEPS, 7, 9, 1)
+    for steps in range(1, STEPS + 1):
+        wanted, _ = reference.network(exact(x), exact(variables), steps, neighborhood=5)
+        close(outputs[steps - 1], wanted[0])
+
+
+@pytest.fixture
+def subject(photographs):
+    """A noisy picture of 24 x 20 pixels and its original."""
+    original = im.to_float(photographs[0].pixels)
+    noise = np.random.default_rng(1).standard_normal(original.shape).astype(np.float32)
+    return Subject("wave", original + noise / 10, original)
+
+
+def explained(config, subject, at, states, path):
+    """Explain with a network drawn at random."""
+    model = build_model(config)
+    variables = randomized(model, images((1, 4, 4, 1)))
+    return explain(model, variables, config, subject, at, states, path)
+
+
+def test_the_picture_and_its_figures_lie_side_by_side(tiny_config, subject, tmp_path, capsys):
+    path = tmp_path / "deep" / "wave.png"
+    figures = explained(tiny_config, subject, (3, 4), [1, 2], path)
+    assert json.loads(path.with_suffix(".json").read_text()) == figures
+    assert sorted(p.name for p in path.parent.iterdir()) == ["wave.json", "wave.png"]
+    assert figures["at"] == [3, 4] and figures["window"] == [0, 0, 9, 10]
+    noisy, original = im.to_uint8(subject.input), im.to_uint8(subject.original)
+    assert figures["input_psnr"] == pytest.approx(psnr(noisy, original, 255))
+    for state in figures["states"]:
+        assert 1 <= state["positions"] <= 9 * 10
+        assert 1 / state["positions"] <= state["greatest_weight"] * (1 + 1e-6)
+    assert "wave from row 3, column 4" in capsys.readouterr().out
+
+
+def test_every_chosen_state_has_its_column(tiny_config, subject, tmp_path):
+    columns = []
+    for states in ([1], [1, 2]):
+        path = tmp_path / f"{len(states)}.png"
+        explained(tiny_config, subject, (3, 4), states, path)
+        with Pillow.open(path) as drawn:
+            marked = (np.array(drawn) == MARK).all(axis=-1).any(axis=0)
+        # a frame has two upright sides; the picture in the first column frames the window
+        columns.append(int(np.sum(np.diff(marked.astype(int)) == 1)))
+    assert columns[1] - columns[0] == 1
+
+
+def test_without_an_original_there_is_no_psnr(tiny_config, subject, tmp_path):
+    subject = subject._replace(original=None)
+    figures = explained(tiny_config, subject, (3, 4), [2], tmp_path / "wave.png")
+    assert figures["input_psnr"] is None
+    assert all(state["psnr"] is None for state in figures["states"])
+
+
+def test_a_colour_network_is_explained_as_well(tiny_config, photographs, tmp_path):
+    tiny_config.model.channels = 3
+    colour = np.stack([p.pixels for p in photographs[:3]], axis=-1)
+    subject = read_subject(tiny_config, None, save(tmp_path / "clean.png", colour), 1)
+    model = build_model(tiny_config)
+    variables = randomized(model, images((1, 4, 4, 3)))
+    figures = explain(model, variables, tiny_config, subject, (3, 4), [1], tmp_path / "out.png")
+    view = look(model.clone(neighborhood=11), variables, subject.input, (3, 4))
+    wanted = psnr(im.to_uint8(view.outputs[0]), colour, 255)
+    assert figures["states"][0]["psnr"] == pytest.approx(wanted, abs=1e-3)
+
+
+def test_of_a_large_picture_the_surroundings_are_looked_at(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("nlrn_jax.looking.explain.SIDE", 24)
+    small = images((60, 24))
+    at = (40, 3)
+    whole = Subject("tall", small, None)
+    part = Subject("part", small[28:52], None)
+    path = tmp_path / "tall.png"
+    figures = explained(tiny_config, whole, at, [1], path)
+    same = explained(tiny_config, part, (12, 3), [1], tmp_path / "part.png")
+    assert figures["states"] == same["states"]
+    assert figures["window"] == [35, 0, 11, 9] and same["window"] == [7, 0, 11, 9]
+    assert SIDE > 24
+
+
+def save(path, pixels):
+    """Write a picture, and return its path."""
+    im.write(path, pixels)
+    return path
+
+
+def test_a_clean_picture_alone_is_spoiled_as_in_evaluation(tiny_config, photographs, tmp_path):
+    clean = save(tmp_path / "clean.png", photographs[0].pixels)
+    subject = read_subject(tiny_config, None, clean, 1)
+    noise = subject.input - subject.original
+    assert 0.8 < noise.std() * 255 / tiny_config.degrade.sigma[-1] < 1.2
+    again = read_subject(tiny_config, None, clean, 1)
+    np.testing.assert_array_equal(subject.input, again.input)
+
+
+def test_a_spoiled_picture_is_taken_as_it_is(tiny_config, photographs, tmp_path):
+    noisy = save(tmp_path / "noisy.png", photographs[0].pixels)
+    clean = save(tmp_path / "clean.png", photographs[1].pixels)
+    subject = read_subject(tiny_config, noisy, clean, 1)
+    np.testing.assert_array_equal(im.to_uint8(subject.input), photographs[0].pixels)
+    np.testing.assert_array_equal(im.to_uint8(subject.original), photographs[1].pixels)
+    assert read_subject(tiny_config, noisy, None, 1).original is None
+
+
+def test_low_resolution_is_enlarged_and_its_original_may_have_a_remainder(tiny_config, tmp_path):
+    tiny_config.task = "sr"
+    low = save(tmp_path / "low.png", np.full((8, 6, 3), 255, np.uint8))
+    high = save(tmp_path / "high.png", np.full((26, 18, 3), 255, np.uint8))
+    subject = read_subject(tiny_config, low, high, 3)
+    assert subject.input.shape == subject.original.shape == (24, 18)
+    np.testing.assert_allclose(subject.input * 255, 235, atol=1e-3)  # white in BT.601
+    with pytest.raises(ImageError, match=r"high\.png: 26 x 18 pixels.* 16 x 12"):
+        read_subject(tiny_config, low, high, 2)
+
+
+def test_one_of_the_pictures_is_needed(tiny_config):
+    with pytest.raises(ConfigError, match="--input"):
+        read_subject(tiny_config, None, None, 1)
+
+
+@pytest.mark.parametrize("at", [(-1, 0), (24, 0), (0, 20)])
+def test_a_position_outside_is_refused(tiny_config, subject, at):
+    with pytest.raises(ConfigError, match=f"--at={at[0]},{at[1]}: outside the 24 rows and 20"):
+        check(tiny_config, subject, at, None)
+
+
+def test_states_are_chosen_from_first_to_last_or_as_given(tiny_config, subject):
+    tiny_config.model.steps = 12
+    assert check(tiny_config, subject, (0, 0), None) == [1, 5, 8, 12]
+    assert check(tiny_config, subject, (0, 0), [12, 1, 1]) == [1, 12]
+    with pytest.raises(ConfigError, match="--states=1,13: the network's are 1 to 12"):
+        check(tiny_config, subject, (0, 0), [1, 13])
+
+
+def test_colours_grow_evenly_brighter():
+    from skimage.color import rgb2lab
+
+    lightness = rgb2lab(palette()[None])[0, :, 0]
+    assert (np.diff(lightness) > -0.3).all()  # rounding to 8 bits
+    np.testing.assert_allclose(lightness, np.linspace(lightness[0], lightness[-1], 256), atol=6)
+    np.testing.assert_array_equal(paint(np.array([-1, 0, 1, 2])), palette()[[0, 0, 255, 255]])

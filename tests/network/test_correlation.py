@@ -1,0 +1,118 @@
+"""Handing on the correlation without keeping it has the gradient of keeping it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nlrn_jax.network.correlation import (
+    finish,
+    propagate_embeddings,
+    propagate_logits,
+    start_embeddings,
+    start_logits,
+)
+from nlrn_jax.network.non_local import forward, non_local, undo
+
+SHAPE, STATES, EMBEDDING, FEATURES = (2, 5, 6), 3, 4, 3
+
+
+def draw(dtype="float32"):
+    """Draw theta, phi and g of all states, [T, N, H, W, C]."""
+    rng = np.random.default_rng(0)
+    sizes = EMBEDDING, EMBEDDING, FEATURES
+    return [jnp.asarray(rng.standard_normal((STATES, *SHAPE, s)), dtype) for s in sizes]
+
+
+def keeping(states, size, window):
+    """Chain the states by `non_local`, whose every correlation is kept for the gradient."""
+    total, correlation = 0, None
+    for theta, phi, g in zip(*states, strict=True):
+        response, correlation = non_local(theta, phi, g, correlation, window, size)
+        total = total + jnp.sin(response)
+    return total
+
+
+def handing_on(form, states, size, window):
+    """Chain them by scanning over `propagation`."""
+    if form == "logits":
+        start, propagate = start_logits(SHAPE, window), propagate_logits
+    else:
+        start = start_embeddings(SHAPE, STATES * EMBEDDING, states[0].dtype)
+        propagate = propagate_embeddings
+
+    def step(carry, x):
+        total, correlation = carry
+        index, (theta, phi, g) = x
+        place = () if form == "logits" else (index,)
+        response, correlation = propagate(theta, phi, g, correlation, *place, size, window)
+        return (total + jnp.sin(response), correlation), None
+
+    total = jnp.zeros(states[2].shape[1:], states[2].dtype)
+    (total, correlation), _ = jax.lax.scan(step, (total, start), (jnp.arange(STATES), states))
+    return finish(total, correlation)
+
+
+def loss_and_gradient(chain, states, size, window):
+    onto = jnp.asarray(np.random.default_rng(1).standard_normal((*SHAPE, FEATURES)))
+    if size is not None:
+        onto = onto.at[:, size[0] :].set(0).at[:, :, size[1] :].set(0)
+    project = jax.value_and_grad(lambda states: jnp.sum(onto * chain(states, size, window)))
+    return jax.jit(project)(states)
+
+
+@pytest.mark.parametrize("form", ["logits", "embeddings"])
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("size", [None, (4, 5)])
+def test_the_gradient_is_that_of_keeping_every_correlation(form, window, size):
+    size = None if size is None else np.array(size, np.int32)
+    loss, gradient = loss_and_gradient(functools.partial(handing_on, form), draw(), size, window)
+    kept_loss, kept_gradient = loss_and_gradient(keeping, draw(), size, window)
+    np.testing.assert_allclose(loss, kept_loss, rtol=1e-5)
+    for ours, kept in zip(gradient, kept_gradient, strict=True):
+        np.testing.assert_allclose(ours, kept, atol=1e-5 * abs(kept).max())
+        assert abs(kept).max() > 0.1
+
+
+@pytest.mark.parametrize("form", ["logits", "embeddings"])
+def test_in_bfloat16_the_gradient_stays_near_that_of_float32(form):
+    chain = functools.partial(handing_on, form)
+    _, half = loss_and_gradient(chain, draw("bfloat16"), None, None)
+    _, single = loss_and_gradient(chain, draw(), None, None)
+    for ours, expected in zip(half, single, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        np.testing.assert_allclose(
+            ours.astype(np.float32), expected, atol=0.05 * abs(expected).max()
+        )
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_undoing_a_state_gives_the_correlation_before_it(window):
+    theta, phi, g = (x[0] for x in draw())
+    _, before = non_local(phi, theta, g, None, window)
+    _, _, after = forward(theta, phi, g, before, None, window)
+    assert abs(after - before).max() > 1
+    np.testing.assert_allclose(undo(theta, phi, after, window), before, atol=1e-5)
+
+
+def test_a_further_state_costs_no_further_logits():
+    side, pixels = 16, 16**2
+
+    def temporaries(states):
+        shapes = [jax.ShapeDtypeStruct((states, 1, side, side, 4), jnp.float32)] * 3
+
+        def loss(states):
+            def step(carry, x):
+                response, correlation = propagate_logits(*x, carry[1], None, None)
+                return (carry[0] + response, correlation), None
+
+            start = start_logits((1, side, side), None)
+            (total, correlation), _ = jax.lax.scan(step, (states[2][0], start), states)
+            return jnp.sum(finish(total, correlation) ** 2)
+
+        compiled = jax.jit(jax.grad(loss)).lower(shapes).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(20) - temporaries(10) < 4 * pixels**2
