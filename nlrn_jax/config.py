@@ -9,9 +9,15 @@ import math
 
 from ml_collections import ConfigDict
 
-from nlrn_jax.network.model import NLRN
-from nlrn_jax.scoring.protocols import TASKS, Setting
+from nlrn_jax.errors import UserError
 
+TASKS = {  # what each protocol of `scoring/protocols.py` measures
+    "denoise": "denoise",
+    "denoise_clipped": "denoise",
+    "sr_y": "sr",
+    "sr_y_float": "sr",
+    "sr_rgb": "sr",
+}
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
@@ -24,15 +30,11 @@ FREE = (
 ADDED = {("train", "accumulate"): 1, ("model", "share"): True}
 
 
-class ConfigError(ValueError):
-    """A field of the configuration that cannot be; the message names it and the mend."""
-
-
 def check(config: ConfigDict) -> None:
     """Check every field that could go wrong later.
 
     Raises:
-      ConfigError: naming the first wrong field, its value, and what it should be.
+      UserError: naming the first wrong field, its value, and what it should be.
     """
     model, degrade, data, train = config.model, config.degrade, config.data, config.train
     rules = [
@@ -73,8 +75,8 @@ def check(config: ConfigDict) -> None:
         ("evaluate.stride", 1 <= config.evaluate.stride <= config.evaluate.patch,
          "1 to evaluate.patch: a larger one leaves gaps"),
         ("evaluate.batch", config.evaluate.batch >= 1, "1 or more patches"),
-        ("evaluate.protocol", config.evaluate.protocol in ("", *_protocols(config.task)),
-         f"{' or '.join(_protocols(config.task))} for the task {config.task!r}"),
+        ("evaluate.protocol", config.evaluate.protocol in ("", *protocols(config.task)),
+         f"{' or '.join(protocols(config.task))} for the task {config.task!r}"),
         ("evaluate.levels", _are_levels(config.task, config.evaluate.levels),
          "noise levels above 0, as (15.0, 25.0), or scales from 2 to 8, as (2, 3), by the task"),
         ("evaluate.classical", config.task == "denoise" or not config.evaluate.classical,
@@ -84,12 +86,7 @@ def check(config: ConfigDict) -> None:
     ]  # fmt: skip
     for field, right, wanted in rules:
         if not right:
-            raise ConfigError(f"config.{field}={get(config, field)!r} should be {wanted}")
-
-
-def build_model(config: ConfigDict) -> NLRN:
-    """Make the network that a configuration describes."""
-    return NLRN(**config.model.to_dict())
+            raise UserError(f"config.{field}={get(config, field)!r} should be {wanted}")
 
 
 def levels(config: ConfigDict) -> tuple[float, ...]:
@@ -97,10 +94,9 @@ def levels(config: ConfigDict) -> tuple[float, ...]:
     return tuple(config.degrade.sigma if config.task == "denoise" else config.degrade.scales)
 
 
-def setting(config: ConfigDict) -> Setting:
-    """Return how figures are measured: by `evaluate.protocol`, or the task's own."""
-    protocol = config.evaluate.protocol or _protocols(config.task)[0]
-    return Setting(protocol, config.model.channels, config.seed)
+def protocols(task: str) -> list[str]:
+    """Return the protocols that measure a task, its own first."""
+    return [name for name, its_task in TASKS.items() if its_task == task]
 
 
 def classical_names(config: ConfigDict) -> list[str]:
@@ -162,42 +158,38 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
     ]
 
 
-def _is_window(neighborhood) -> bool:
+def _is_window(neighborhood: int | None) -> bool:
     return neighborhood is None or (neighborhood >= 1 and neighborhood % 2 == 1)
 
 
-def _is_range(sigma) -> bool:
+def _is_range(sigma: tuple) -> bool:
     if not all(isinstance(level, int | float) for level in sigma):
         return False
     return len(sigma) in (1, 2) and all(0 < s < math.inf for s in sigma) and sigma[0] <= sigma[-1]
 
 
-def _are_scales(scales) -> bool:
+def _are_scales(scales: tuple) -> bool:
     return bool(scales) and all(isinstance(s, int) and 2 <= s <= 8 for s in scales)
 
 
-def _protocols(task: str) -> list[str]:
-    return [name for name, its_task in TASKS.items() if its_task == task]
-
-
-def _are_levels(task: str, levels) -> bool:
+def _are_levels(task: str, levels: tuple) -> bool:
     if task == "sr":
         return not levels or _are_scales(levels)
     return all(isinstance(level, int | float) and 0 < level < math.inf for level in levels)
 
 
-def _are_fractions(numbers) -> bool:
+def _are_fractions(numbers: tuple) -> bool:
     return all(isinstance(f, int | float) and 0 < f < 1 for f in numbers)
 
 
-def _flatten(tree, prefix="") -> dict:
+def _flatten(tree: object, prefix: str = "") -> dict:
     if not isinstance(tree, dict):
         return {prefix: tree}
     parts = (_flatten(v, f"{prefix}.{k}" if prefix else k) for k, v in tree.items())
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _tuples(tree):
+def _tuples(tree: object) -> object:
     if isinstance(tree, dict):
         return {name: _tuples(value) for name, value in tree.items()}
     return tuple(tree) if isinstance(tree, list) else tree

@@ -14,19 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from nlrn_jax.data import degrade
-from nlrn_jax.data import pixels as im
+from nlrn_jax.data.pixels import crop_to_multiple, dihedral, to_float
 from nlrn_jax.data.sources import Image
 
-
-def network_channels(pixels: np.ndarray, task: str, channels: int) -> np.ndarray:
-    """Turn a picture into what a network sees: [H, W] for one channel, else [H, W, 3].
-
-    One channel is the grey value for denoising (0..255, as MATLAB's rgb2gray) and the luma for
-    super-resolution (BT.601, 16..235, as MATLAB's rgb2ycbcr), following the authors' programs.
-    """
-    if channels == 3:
-        return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
-    return im.luma(pixels) if task == "sr" else im.grey(pixels)
+Pair = tuple[np.ndarray, np.ndarray]  # input and target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +37,23 @@ class Patch(grain.transforms.RandomMap):
     size: int
 
     def random_map(self, element: Image, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return input and target, float32 [size, size, C], range [0, 1], not clipped."""
+        """Return input and target, float32 [size, size, C], white at 1; noise is not clipped."""
         cut = self._low_resolution if self.task == "sr" else self._noisy
         view = rng.integers(8)
         pair = zip(("input", "target"), cut(element.pixels, rng), strict=True)
-        return {name: _with_channels(im.dihedral(patch, view)) for name, patch in pair}
+        return {name: _with_channels(dihedral(patch, view)) for name, patch in pair}
 
-    def _noisy(self, pixels, rng):
+    def _noisy(self, pixels: np.ndarray, rng: np.random.Generator) -> Pair:
         top, left = self._corner(pixels, rng)
-        target = im.to_float(pixels[top : top + self.size, left : left + self.size])
+        target = to_float(pixels[top : top + self.size, left : left + self.size])
         return degrade.add_noise(target, rng.uniform(self.sigma[0], self.sigma[-1]), rng), target
 
-    def _low_resolution(self, pixels, rng):
+    def _low_resolution(self, pixels: np.ndarray, rng: np.random.Generator) -> Pair:
         scale = int(rng.choice(self.scales))
-        pixels = im.crop_to_multiple(pixels, scale)
+        pixels = crop_to_multiple(pixels, scale)
         return degrade.sr_patch(pixels, *self._corner(pixels, rng), self.size, scale)
 
-    def _corner(self, pixels, rng):
+    def _corner(self, pixels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
         height, width = pixels.shape[:2]
         return rng.integers(height - self.size + 1), rng.integers(width - self.size + 1)
 
@@ -73,7 +64,7 @@ def batches(
     """Make the endless iterator of training batches {'input', 'target'}: [N, H, W, C].
 
     Args:
-      images: uint8, in the network's channels.
+      images: uint8, in the network's channels (`pixels.network_channels`).
       config: the whole configuration; `data`, `degrade`, `task`, `seed` and `train.batch` count.
       first: number of the first batch: of the steps done before.
       process, processes: each process gets N = train.batch / processes rows of every batch.

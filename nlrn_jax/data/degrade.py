@@ -1,4 +1,4 @@
-"""What spoils an image: Gaussian noise, and the bicubic reduction of MATLAB's imresize.
+"""How an image is degraded: Gaussian noise, and the bicubic reduction of MATLAB's imresize.
 
 Images are [H, W] or [H, W, C]. `bicubic_resize` takes NumPy and JAX arrays, also inside jit, grad
 and vmap; the rest is NumPy for the data pipeline.
@@ -68,7 +68,7 @@ def bicubic_resize(image: np.ndarray | jax.Array, scale: float) -> np.ndarray | 
     return resized.astype(image.dtype)
 
 
-def _resize_rows(image, scale: float):
+def _resize_rows(image: np.ndarray | jax.Array, scale: float) -> np.ndarray | jax.Array:
     """Resize the first axis of [H, ...] float."""
     height, *rest = image.shape
     if height * _length(height, scale) <= _DENSE:

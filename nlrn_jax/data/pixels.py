@@ -1,106 +1,9 @@
-"""Pictures on disk and their pixels, in NumPy.
+"""The pixels of images, in NumPy: uint8 <-> float, grey and luma, views and crops.
 
 An image is [H, W] (grey) or [H, W, 3] (RGB); uint8 as stored, or float in [0, 1].
 """
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
-_GREY_MODES = ("1", "L", "LA", "La")
-
-
-class ImageError(ValueError):
-    """A picture or folder that cannot be used: one line with its path, the reason, the mend."""
-
-
-def read(path: str | Path) -> np.ndarray:
-    """Read a picture as uint8: [H, W] where it is grey, else [H, W, 3] in RGB.
-
-    The EXIF orientation is applied, alpha dropped, 16-bit grey rounded to 8 bits. (Of 16-bit
-    colour Pillow decodes the high bytes only, up to one grey level from rounding.)
-
-    Raises:
-      ImageError: the file is missing, no picture, damaged, absurdly large, or of 32-bit pixels.
-    """
-    path = Path(path)
-    if not path.is_file():
-        reason = "is a folder; name a file in it" if path.is_dir() else "no such file"
-        raise ImageError(f"{path}: {reason}; a picture is needed")
-    try:
-        # By name Pillow would map uncompressed files into memory, and garble turned TIFFs (13.0).
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as picture:
-            return _pixels(ImageOps.exif_transpose(picture))
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
-    except Image.UnidentifiedImageError:
-        kinds = f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
-        raise ImageError(f"{path}: not a {kinds} picture; remove or convert it") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: {error}; split it, or correct its header") from None
-    except Exception as error:  # on damaged files decoders raise OSError, SyntaxError, struct.error
-        reason = " ".join(str(error).split())
-        raise ImageError(f"{path}: cannot be decoded ({reason}); replace the file") from error
-
-
-def _pixels(picture: Image.Image) -> np.ndarray:
-    if picture.mode in ("I", "F"):
-        raise ImageError("has 32-bit pixels, of unknown range; save it with 8 or 16 bits")
-    if picture.mode.startswith("I;16"):
-        return np.rint(np.asarray(picture) / 257).astype(np.uint8)
-    return np.array(picture.convert("L" if picture.mode in _GREY_MODES else "RGB"))
-
-
-def find(folder: str | Path) -> list[Path]:
-    """List the pictures in a folder and below it, sorted; hidden files and folders are skipped.
-
-    Raises:
-      ImageError: the folder is missing, is no folder, or has no picture in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        reason = "is not a folder; name the one around it" if folder.exists() else "no such folder"
-        raise ImageError(f"{folder}: {reason}; a folder of pictures is needed")
-    paths = sorted(path for path in folder.rglob("*") if _is_picture(path, folder))
-    if not paths:
-        raise ImageError(f"{folder}: no picture in it; put {' '.join(EXTENSIONS)} files there")
-    return paths
-
-
-def _is_picture(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in EXTENSIONS and path.is_file()
-
-
-def write(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 [H, W] or [H, W, 3] in the format of the path's extension, whole or not at all.
-
-    Parent folders are made.
-
-    Raises:
-      ValueError: the image is not uint8 of such a shape.
-      ImageError: the extension is not one of `EXTENSIONS`.
-    """
-    path = Path(path)
-    if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] == (3,)):
-        raise ValueError(
-            f"{path}: uint8 [H, W] or [H, W, 3] can be written, not {image.dtype} "
-            f"{list(image.shape)}; convert it with to_uint8"
-        )
-    if path.suffix.lower() not in EXTENSIONS:
-        raise ImageError(f"{path}: unknown extension; end the name in one of {EXTENSIONS}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # hidden from `find`
-    try:
-        Image.fromarray(image).save(temporary, quality=95)  # the quality concerns JPEG alone
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -168,36 +71,12 @@ def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:
     return image[:height, :width]
 
 
-def label_row(images: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
-    """Set pictures side by side on white, each under its caption, for comparison.
+def network_channels(pixels: np.ndarray, task: str, channels: int) -> np.ndarray:
+    """Turn a picture into what a network sees: [H, W] for one channel, else [H, W, 3].
 
-    Args:
-      images: uint8, [H, W] or [H, W, 3] each; lower ones are enlarged (nearest neighbour, so
-        that their pixels show) to the height of the highest.
-      captions: one line for each.
-
-    Returns:
-      uint8 [H', W', 3].
+    One channel is the grey value for denoising (0..255, as MATLAB's rgb2gray) and the luma for
+    super-resolution (BT.601, 16..235, as MATLAB's rgb2ycbcr), following the authors' programs.
     """
-    height = max(len(image) for image in images)
-    font = ImageFont.load_default(size=max(12, height // 16))
-    cells = [
-        _cell(image, caption, height, font) for image, caption in zip(images, captions, strict=True)
-    ]
-    gap = font.size // 2
-    below_and_right = ((0, gap), (0, gap), (0, 0))
-    row = np.concatenate([np.pad(c, below_and_right, constant_values=255) for c in cells], axis=1)
-    return np.pad(row, ((0, 0), (gap, 0), (0, 0)), constant_values=255)
-
-
-def _cell(image, caption, height, font) -> np.ndarray:
-    """Return one picture of the given height below its caption, uint8 [H', W', 3]."""
-    picture = Image.fromarray(image).convert("RGB")
-    width = round(picture.width * height / picture.height)
-    picture = picture.resize((width, height), Image.Resampling.NEAREST)
-    strip = font.size * 3 // 2
-    cell_width = max(width, round(font.getlength(caption)) + 2)
-    cell = Image.new("RGB", (cell_width, strip + height), "white")
-    ImageDraw.Draw(cell).text((cell_width / 2, strip / 2), caption, "black", font, anchor="mm")
-    cell.paste(picture, ((cell_width - width) // 2, strip))
-    return np.array(cell)
+    if channels == 3:
+        return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
+    return luma(pixels) if task == "sr" else grey(pixels)

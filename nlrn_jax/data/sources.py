@@ -8,7 +8,6 @@
 Images are uint8, [H, W] where they are grey, else [H, W, 3].
 """
 
-import concurrent.futures
 import importlib.resources
 import itertools
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nlrn_jax.data import pixels as im
+from nlrn_jax.errors import UserError
+from nlrn_jax.pictures.files import find_pictures, read_all
 
 # Textures, diagrams, text, medical and astronomical pictures are left out: they are no photographs.
 SAMPLES = {
@@ -26,10 +26,6 @@ SAMPLES = {
     ),
     "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
 }  # fmt: skip
-
-
-class SourceError(ValueError):
-    """A data source that cannot be read; the message names it and the mend."""
 
 
 class Image(NamedTuple):
@@ -43,11 +39,11 @@ def split_sources(source: str) -> list[str]:
     """Split 'A,B' into its parts.
 
     Raises:
-      SourceError: it names nothing.
+      UserError: it names nothing.
     """
     parts = [part.strip() for part in source.split(",") if part.strip()]
     if not parts:
-        raise SourceError(f"data source {source!r} names nothing: try samples or folder:PATH")
+        raise UserError(f"data source {source!r} names nothing: try samples or folder:PATH")
     return parts
 
 
@@ -58,8 +54,8 @@ def read_images(source: str) -> list[Image]:
       source: `samples`, `folder:PATH`, `tfds:NAME/CONFIG`, or several with commas between.
 
     Raises:
-      SourceError: an unknown kind of source, or an empty one.
-      nlrn_jax.data.pixels.ImageError: a missing folder, or a picture that cannot be read.
+      UserError: an unknown kind of source, an empty one, a missing folder, or a picture that cannot
+        be read.
     """
     return list(itertools.chain.from_iterable(map(_read_part, split_sources(source))))
 
@@ -68,10 +64,10 @@ def hold_out(images: list[Image], count: int) -> tuple[list[Image], list[Image]]
     """Split into training and held-out images, the latter evenly spaced in their order.
 
     Raises:
-      SourceError: nothing would be left to train on.
+      UserError: nothing would be left to train on.
     """
     if count >= len(images):
-        raise SourceError(
+        raise UserError(
             f"data.holdout={count} leaves none of {len(images)} images to train on: lower it, "
             "or name more images in data.train"
         )
@@ -86,12 +82,12 @@ def require_size(images: list[Image], side: int, need: str) -> None:
     """Refuse images that a square of `side` does not fit into.
 
     Raises:
-      SourceError: naming the first such image, their number, and `need`, what the side is for.
+      UserError: naming the first such image, their number, and `need`, what the side is for.
     """
     small = [image for image in images if min(image.pixels.shape[:2]) < side]
     if small:
         name, pixels = small[0]
-        raise SourceError(
+        raise UserError(
             f"{name}: {pixels.shape[1]} x {pixels.shape[0]} pixels are less than the "
             f"{side} x {side} that {need} needs ({len(small)} of {len(images)} images are too "
             "small): use larger ones, or leave them out"
@@ -103,10 +99,10 @@ def _read_part(part: str) -> list[Image]:
     if part == "samples":
         return _read_samples()
     if kind == "folder" and name:
-        return _read_files(im.find(Path(name).expanduser()))
+        return _read_files(find_pictures(Path(name).expanduser()))
     if kind == "tfds" and name:
         return _read_tfds(name)
-    raise SourceError(
+    raise UserError(
         f"data source {part!r} is unknown: use samples, folder:PATH or tfds:NAME/CONFIG"
     )
 
@@ -121,9 +117,7 @@ def _read_samples() -> list[Image]:
 
 
 def _read_files(paths: list[Path]) -> list[Image]:
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        pixels = pool.map(im.read, paths)
-        return [Image(str(path), p) for path, p in zip(paths, pixels, strict=True)]
+    return [Image(str(path), pixels) for path, pixels in zip(paths, read_all(paths), strict=True)]
 
 
 def _read_tfds(name: str) -> list[Image]:
@@ -134,7 +128,7 @@ def _read_tfds(name: str) -> list[Image]:
         records = tfds.data_source(name, split=split or "train", download=False)
     except Exception as error:  # tfds raises many kinds, from its registry to its file readers
         reason = str(error).strip().partition("\n")[0]
-        raise SourceError(
+        raise UserError(
             f"tfds:{name}: {reason} (prepare it once with: "
             f"tfds build {name} --file_format=array_record)"
         ) from error
@@ -142,7 +136,7 @@ def _read_tfds(name: str) -> list[Image]:
         Image(f"tfds:{name}[{i}]", _tfds_pixels(name, record)) for i, record in enumerate(records)
     ]
     if not images:
-        raise SourceError(f"tfds:{name}: the split has no examples")
+        raise UserError(f"tfds:{name}: the split has no examples")
     return images
 
 
@@ -152,9 +146,9 @@ def _tfds_pixels(name: str, record: dict) -> np.ndarray:
         if feature in record:
             pixels = np.asarray(record[feature])
             if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] not in (1, 3):
-                raise SourceError(
+                raise UserError(
                     f"tfds:{name}: feature {feature!r} is {pixels.dtype} {list(pixels.shape)}, "
                     "not a grey or RGB picture of 8 bits"
                 )
             return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    raise SourceError(f"tfds:{name}: no feature 'hr' or 'image' among {sorted(record)}")
+    raise UserError(f"tfds:{name}: no feature 'hr' or 'image' among {sorted(record)}")

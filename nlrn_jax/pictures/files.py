@@ -1,15 +1,15 @@
-"""People's picture files: opened with all they hold, saved whole or not at all.
+"""Picture files: found, opened with all they hold, saved whole or not at all.
 
-Training reads its plain 8-bit pictures with `image.read`; what people restore comes through here.
+What people restore and what the network learns from comes through here: there is one reader.
 """
 
+import concurrent.futures
 import errno
 import logging
 import os
-import secrets
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -17,11 +17,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, features
 
-from nlrn_jax.data.pixels import ImageError
+from nlrn_jax import writing
+from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import codec, tiff
-from nlrn_jax.pictures.codec import MAX_PIXELS, Picture
-
-__all__ = ["EXTENSIONS", "Picture", "check_output", "open_picture", "same_file", "save_picture"]
+from nlrn_jax.pictures.picture import MAX_PIXELS, Picture
 
 
 class _Format(NamedTuple):
@@ -48,6 +47,27 @@ _FORMATS = {
 EXTENSIONS = tuple(_FORMATS)
 
 
+def find_pictures(folder: str | Path) -> list[Path]:
+    """List the pictures in a folder and below it, sorted; hidden files and folders are skipped.
+
+    Raises:
+      UserError: the folder is missing, is no folder, or has no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        reason = "is not a folder; name the one around it" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {reason}; a folder of pictures is needed")
+    paths = sorted(path for path in folder.rglob("*") if _is_picture(path, folder))
+    if not paths:
+        raise UserError(f"{folder}: no picture in it; put {' '.join(EXTENSIONS)} files there")
+    return paths
+
+
+def _is_picture(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in EXTENSIONS and path.is_file()
+
+
 def open_picture(path: str | Path) -> Picture:
     """Read a PNG, JPEG, BMP, TIFF or WebP picture with all it holds, turned upright.
 
@@ -57,27 +77,52 @@ def open_picture(path: str | Path) -> Picture:
     For one thread at a time: decoders' warnings are muted meanwhile, as by `catch_warnings`.
 
     Raises:
-      ImageError: no such picture, not readable, cut short, damaged, of over `MAX_PIXELS` pixels,
+      UserError: no such picture, not readable, cut short, damaged, of over `MAX_PIXELS` pixels,
         of unknown range (NaN, floats far from [0, 1], 32-bit integers). PNG has check sums, so
         that any changed byte is noticed; of JPEG, BMP, TIFF and WebP one may pass as a pixel.
     """
-    path = Path(path)
+    with _muted_decoders():
+        return _open(Path(path))
+
+
+def read_pixels(path: str | Path) -> np.ndarray:
+    """Read the pixels of a picture as uint8: [H, W] where it is grey, else [H, W, 3] in RGB.
+
+    As `open_picture`, rounded to 8 bits; alpha is dropped.
+    """
+    return _eight_bits(open_picture(path).pixels)
+
+
+def read_all(paths: Sequence[Path]) -> list[np.ndarray]:
+    """Read pictures as `read_pixels` does, several at a time."""
+    with _muted_decoders(), concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda path: _eight_bits(_open(path).pixels), paths))
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    white = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    return np.rint(pixels.clip(0, white) * np.float32(255 / white)).astype(np.uint8)
+
+
+def _open(path: Path) -> Picture:
     try:
         if not path.is_file():
             reason = "is a folder; name a file in it" if path.is_dir() else "no such file"
-            raise ImageError(f"{reason}; a picture is needed")
-        with path.open("rb") as file, _muted_decoders():
+            raise UserError(f"{reason}; a picture is needed")
+        with path.open("rb") as file:
             return _decode(file)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except Image.UnidentifiedImageError:
         kinds = f"{', '.join(codec.FORMATS)} or TIFF"
-        raise ImageError(f"{path}: not a sound {kinds} picture; replace or convert it") from None
+        raise UserError(f"{path}: not a sound {kinds} picture; replace or convert it") from None
     except Image.DecompressionBombError:
         reason = f"its header says over {MAX_PIXELS // 10**6} million pixels"
-        raise ImageError(f"{path}: {reason}; split the picture, or replace the file") from None
+        raise UserError(f"{path}: {reason}; split the picture, or replace the file") from None
     except Exception as error:  # on damaged files decoders raise almost anything
-        raise ImageError(f"{path}: {_failure(error)}") from error
+        raise UserError(f"{path}: {_failure(error)}") from error
 
 
 def _decode(file: BinaryIO) -> Picture:
@@ -132,7 +177,7 @@ def check_output(
     Nothing is rounded or dropped to fit a format: the mend names extensions that fit.
 
     Raises:
-      ImageError: the file exists already, or its extension is unknown or stands for a format
+      UserError: the file exists already, or its extension is unknown or stands for a format
         that cannot hold this dtype, an alpha channel, or pixels of this shape [H, W, ...].
     """
     path = Path(path)
@@ -140,9 +185,9 @@ def check_output(
     mend = "end the name in " + " or ".join(end for end, misfit in misfits.items() if not misfit)
     misfit = misfits.get(path.suffix.lower(), "unknown extension")
     if misfit:
-        raise ImageError(f"{path}: {misfit}; {mend}")
+        raise UserError(f"{path}: {misfit}; {mend}")
     if not overwrite and os.path.lexists(path):
-        raise ImageError(_exists(path))
+        raise UserError(_exists(path))
 
 
 def _misfit(format: _Format, dtype: np.dtype, has_alpha: bool, shape: tuple[int, ...]) -> str:
@@ -170,7 +215,7 @@ def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) ->
 
     Raises:
       ValueError: the arrays are not as `Picture` says.
-      ImageError: as `check_output`, or it cannot be written; then no part of it is left behind.
+      UserError: as `check_output`, or it cannot be written; then no part of it is left behind.
     """
     path = Path(path)
     _check_arrays(path, picture)
@@ -178,11 +223,19 @@ def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) ->
     check_output(path, picture.pixels.dtype, has_alpha, picture.pixels.shape, overwrite)
     content = _encoded(path, picture)
     try:
-        _write(path, content, overwrite)
+        with (writing.replaced if overwrite else writing.created)(path) as temporary:
+            temporary.write_bytes(content)
+    except FileExistsError:
+        raise UserError(_exists(path)) from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         mend = "make room" if full else "check the folder, or name another place"
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); {mend}") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror}); {mend}") from error
+
+
+def write_pixels(path: str | Path, pixels: np.ndarray) -> None:
+    """Write pixels as `save_picture` does, in the place of what was there."""
+    save_picture(path, Picture(pixels), overwrite=True)
 
 
 def _encoded(path: Path, picture: Picture) -> bytes:
@@ -191,7 +244,7 @@ def _encoded(path: Path, picture: Picture) -> bytes:
         return tiff.encode(picture) if format == "TIFF" else codec.encode(picture, format)
     except Exception as error:  # an encoder's own, of an odd profile, say
         reason = f"cannot be encoded as {format} ({_words(error)})"
-        raise ImageError(f"{path}: {reason}; name another format") from error
+        raise UserError(f"{path}: {reason}; name another format") from error
 
 
 def _check_arrays(path: Path, picture: Picture) -> None:
@@ -203,29 +256,3 @@ def _check_arrays(path: Path, picture: Picture) -> None:
             f"{path}: alpha must be {pixels.dtype} {list(pixels.shape[:2])} as the pixels are, "
             f"not {alpha.dtype} {list(alpha.shape)}"
         )
-
-
-def _write(path: Path, content: bytes, overwrite: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        _publish(temporary, path, overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
-    if overwrite:
-        os.replace(temporary, path)
-        return
-    try:
-        path.touch(exist_ok=False)  # claims the name; hard links could, but memory cards have none
-    except FileExistsError:
-        raise ImageError(_exists(path)) from None
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        path.unlink()
-        raise

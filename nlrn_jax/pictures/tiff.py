@@ -11,8 +11,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from nlrn_jax.data.pixels import ImageError
-from nlrn_jax.pictures.codec import (
+from nlrn_jax.errors import UserError
+from nlrn_jax.pictures.picture import (
     ORIENTATION,
     Picture,
     check_size,
@@ -38,11 +38,11 @@ def decode(file: BinaryIO) -> Picture:
     """Decode the first page of an open TIFF.
 
     Raises:
-      ImageError: reason and mend, without the file's name; tifffile raises almost anything else.
+      UserError: reason and mend, without the file's name; tifffile raises almost anything else.
     """
     with tifffile.TiffFile(file) as opened:
         if not len(opened.pages):
-            raise ImageError("has no page in it; replace the file")
+            raise UserError("has no page in it; replace the file")
         page = opened.pages.first
         check_size(page.imagewidth, page.imagelength)
         channels = _channels(page)
@@ -69,16 +69,18 @@ def _channels(page: tifffile.TiffPage) -> int:
         sort = {1: "unsigned", 2: "signed", 3: "float"}.get(page.sampleformat, "odd")
         name = getattr(page.photometric, "name", "unknown").lower()
         what = f"{page.samplesperpixel} {sort} {page.bitspersample}-bit samples a pixel ({name})"
-        raise ImageError(f"{what} cannot be read; save it as 8- or 16-bit grey or RGB")
+        raise UserError(f"{what} cannot be read; save it as 8- or 16-bit grey or RGB")
     return channels
 
 
-def _plain_colour(picture, colour, page) -> tuple[Picture, np.ndarray]:
+def _plain_colour(
+    picture: Picture, colour: np.ndarray, page: tifffile.TiffPage
+) -> tuple[Picture, np.ndarray]:
     """Convert [H, W, channels] to grey [H, W, 1] or RGB [H, W, 3], and note it."""
     kind, bits = page.photometric, page.bitspersample
     if kind == _PALETTE:
         if page.colormap is None:
-            raise ImageError("its palette is missing; replace the file")
+            raise UserError("its palette is missing; replace the file")
         table = page.colormap.T  # 16 bits, though old programs wrote 8
         colour = (table >> (8 if table.max() > 255 else 0)).astype(np.uint8)[colour[..., 0]]
         return noted(picture, "palette converted to RGB"), colour
@@ -96,7 +98,9 @@ def _white(samples: np.ndarray) -> int:
     return 1 if samples.dtype == np.float32 else np.iinfo(samples.dtype).max
 
 
-def _alpha(picture, colour, extra, meanings) -> tuple[Picture, np.ndarray, np.ndarray]:
+def _alpha(
+    picture: Picture, colour: np.ndarray, extra: np.ndarray, meanings: tuple[int, ...]
+) -> tuple[Picture, np.ndarray, np.ndarray]:
     """Find the alpha channel [H, W, 0 or 1] among extra ones, and divide it out if need be."""
     meanings = meanings or (2,) * extra.shape[2]  # 2 is alpha: unsaid, but usual
     found = [i for i, meaning in enumerate(meanings) if meaning in (1, 2)][:1]
@@ -115,7 +119,7 @@ def _check_strips(page: tifffile.TiffPage) -> None:
     size = page.parent.filehandle.size
     inside = all(0 < o < o + n <= size for o, n in zip(offsets, counts, strict=False))
     if not (inside and len(offsets) == len(counts) == math.prod(page.chunked)):
-        raise ImageError("cut short, or its strips are damaged; replace the file")
+        raise UserError("cut short, or its strips are damaged; replace the file")
 
 
 def _dpi(page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -138,10 +142,10 @@ def _check_range(samples: np.ndarray) -> None:
         return
     bad = samples.size - np.count_nonzero(np.isfinite(samples))
     if bad:
-        raise ImageError(f"{bad} of {samples.size} values are NaN or infinite; replace them")
+        raise UserError(f"{bad} of {samples.size} values are NaN or infinite; replace them")
     low, high = samples.min(), samples.max()
     if low < -1 or high > 2:
-        raise ImageError(f"float values from {low:g} to {high:g}; scale black to 0, white to 1")
+        raise UserError(f"float values from {low:g} to {high:g}; scale black to 0, white to 1")
 
 
 def encode(picture: Picture) -> bytes:
