@@ -2,51 +2,17 @@
 
 `jit` over such arrays is all that training on many devices takes: XLA adds the reductions of the
 gradients and of the batch statistics, so that the result does not depend on the number of devices.
-Several processes, each with its own devices, form one mesh once they have joined.
+Several processes, each with its own devices, form one mesh once they have joined
+(`training/processes.py`).
 """
 
-import re
 from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-HEARTBEAT_SECONDS = 30  # after so long without a sign of life a process counts as dead
-SHUTDOWN_SECONDS = 60  # so long a process that has finished waits for the others
-
-
-class DevicesError(ValueError):
-    """Devices or processes that cannot work together so; the message names the mend."""
-
-
-def join(place: str) -> None:
-    """Join the processes that train together, before anything else touches a device.
-
-    Args:
-      place: 'auto' where the cluster tells each process its place (TPU pod, Slurm, Open MPI,
-        Kubernetes), or 'INDEX/COUNT@HOST:PORT', where process 0 listens at HOST:PORT.
-
-    Raises:
-      DevicesError: `place` is neither, or the others did not come.
-    """
-    if place == "auto":
-        where = {}
-    elif match := re.fullmatch(r"(\d+)/(\d+)@(.+:\d+)", place):
-        where = {
-            "process_id": int(match[1]), "num_processes": int(match[2]),
-            "coordinator_address": match[3],
-        }  # fmt: skip
-    else:
-        raise DevicesError(f"--distributed={place}: should be auto, or as 0/2@127.0.0.1:1234")
-    try:
-        jax.distributed.initialize(
-            **where,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
-        )
-    except (ValueError, RuntimeError) as error:
-        raise DevicesError(f"--distributed={place}: {error}") from error
+from nlrn_jax.errors import UserError
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -64,7 +30,7 @@ def by_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def on_first_device(tree):
+def on_first_device(tree: dict) -> dict:
     """Copy what every device holds whole to the first device of this process."""
     return jax.device_put(jax.device_get(tree), jax.local_devices()[0])
 
@@ -81,19 +47,19 @@ def require_divisible(batch: int, accumulate: int, devices: int) -> None:
     """Refuse a batch that does not fall into equal micro-batches on all devices.
 
     Raises:
-      DevicesError: naming the two nearest that do.
+      UserError: naming the two nearest that do.
     """
     unit = devices * accumulate
     if batch % unit:
         below = max(batch // unit, 1) * unit
         parts = f"{devices} devices" + (f" x {accumulate} micro-batches" if accumulate > 1 else "")
-        raise DevicesError(
+        raise UserError(
             f"config.train.batch={batch} does not divide among {parts}: "
             f"{below} and {below + unit} would"
         )
 
 
-def on_each_device(function: Callable, *batched):
+def on_each_device(function: Callable, *batched: object) -> object:
     """Apply a function of batches [N, ...] to each device's share of them.
 
     For functions that walk over an axis into which N went, which XLA cannot split: it would gather

@@ -1,9 +1,9 @@
 """A picture restored. May import `network`, `data` and `pictures`; does not know training.
 
-Read in this order:
-    restore   any picture with a network, each pixel once
-    tiles     how it is cut to fit the memory
-    patches   the published way: overlapping patches, averaged
-    way       which of them, chosen once
+Read in this order, from the entry down:
     jobs      picture files, one or a folder of them
+    way       in which way they are restored
+    restore   each pixel once; the colours of a picture, and the network's
+    tiles     ... cut to fit the memory
+    patches   the published way: overlapping patches, averaged
 """

@@ -1,25 +1,23 @@
 """Restore picture files, one or a folder of them; what fails does not stop the rest."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
-from nlrn_jax.data.pixels import ImageError
+from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import (
     EXTENSIONS,
-    Picture,
     check_output,
+    find_pictures,
     open_picture,
     same_file,
     save_picture,
 )
-from nlrn_jax.restoring.restore import enlarge
-
-# (pixels of a picture, progress callback) -> restored pixels
-Restore = Callable[[np.ndarray, Callable[[float], None]], np.ndarray]
+from nlrn_jax.pictures.picture import Picture
+from nlrn_jax.restoring.restore import Advance, enlarge
+from nlrn_jax.restoring.way import Restorer
 
 
 class Job(NamedTuple):
@@ -39,23 +37,24 @@ def find_jobs(source: Path, output: Path | None, suffix: str) -> list[Job]:
       suffix: such as '_restored' or '_x3'.
 
     Raises:
-      ImageError: there is nothing to restore.
+      UserError: there is nothing to restore.
     """
     if not source.exists():
-        raise ImageError(f"{source}: no such file or folder; check --input")
-    if not source.is_dir() or source.suffix.lower() in EXTENSIONS:
+        raise UserError(f"{source}: no such file or folder; check --input")
+    if not source.is_dir():
         target = (
             source.with_name(source.stem + suffix + source.suffix) if output is None else output
         )
         return [Job(source, target / source.name if target.is_dir() else target)]
     folder = source.with_name(source.resolve().name + suffix) if output is None else output
-    paths = sorted(p for p in source.rglob("*") if _is_picture(p, source, folder))
+    # what lies in the output are results of an earlier run
+    paths = [path for path in find_pictures(source) if not path.is_relative_to(folder)]
     if not paths:
-        raise ImageError(f"{source}: no picture in it; put {' '.join(EXTENSIONS)} files there")
+        raise UserError(f"{source}: no picture in it; put {' '.join(EXTENSIONS)} files there")
     return [Job(path, folder / path.relative_to(source)) for path in paths]
 
 
-def restore_files(jobs: list[Job], restore: Restore, scale: int, overwrite: bool) -> int:
+def restore_files(jobs: list[Job], restore: Restorer, scale: int, overwrite: bool) -> int:
     """Restore pictures one after another, with a progress bar; return how many failed.
 
     Each failure is one line with the file and the reason.
@@ -66,13 +65,13 @@ def restore_files(jobs: list[Job], restore: Restore, scale: int, overwrite: bool
         for number, job in enumerate(jobs, 1):
             progress.update(bar, description=job.source.name, completed=number - 1)
 
-            def advance(fraction, bar=bar):
+            def advance(fraction: float, bar: TaskID = bar) -> None:
                 progress.advance(bar, fraction)
 
             try:
                 lines = [f"{job.target}: restored from {job.source.name}"]
                 lines += restore_file(job, restore, scale, overwrite, advance)
-            except (ImageError, MemoryError, OSError, ValueError) as error:
+            except (UserError, MemoryError, OSError, ValueError) as error:
                 failed += 1
                 lines = [f"error: {_one_line(job.source, error)}"]
             for line in lines:
@@ -81,15 +80,15 @@ def restore_files(jobs: list[Job], restore: Restore, scale: int, overwrite: bool
 
 
 def restore_file(
-    job: Job, restore: Restore, scale: int, overwrite: bool, advance: Callable[[float], None]
+    job: Job, restore: Restorer, scale: int, overwrite: bool, advance: Advance
 ) -> list[str]:
     """Restore one picture file; return what was converted, line by line.
 
     Raises:
-      ImageError: it cannot be read, or not be written where it should; nothing is left behind.
+      UserError: it cannot be read, or not be written where it should; nothing is left behind.
     """
     if job.target.exists() and same_file(job.source, job.target):
-        raise ImageError(f"{job.target}: is the input itself; name another --output")
+        raise UserError(f"{job.target}: is the input itself; name another --output")
     picture = open_picture(job.source)
     shape = tuple(scale * side for side in picture.pixels.shape[:2])
     has_alpha = picture.alpha is not None
@@ -109,12 +108,6 @@ def _finished(picture: Picture, pixels: np.ndarray, scale: int) -> Picture:
     return picture._replace(pixels=pixels, alpha=alpha, dpi=dpi)
 
 
-def _is_picture(path: Path, source: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-    inside = path.is_relative_to(folder)  # results of an earlier run
-    return path.suffix.lower() in EXTENSIONS and not hidden and not inside
-
-
 def _one_line(path: Path, error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if str(path) in text or isinstance(error, ImageError) else f"{path}: {text}"
+    return text if str(path) in text or isinstance(error, UserError) else f"{path}: {text}"

@@ -1,7 +1,7 @@
 """The published way to restore an image: overlapping patches, their restorations averaged.
 
 With patches of 45 and stride 7 every pixel is computed about 40 times. Trained networks are
-compared by it; `restore.py` computes every pixel once.
+compared by it; `restore.py` keeps every pixel once. Both call the network by `apply`.
 """
 
 import functools
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from nlrn_jax.data import pixels as im
+from nlrn_jax.data.pixels import to_float
 from nlrn_jax.network.mesh import by_batch, data_mesh, replicated
 from nlrn_jax.network.model import NLRN
 
@@ -24,7 +24,7 @@ def restore_patches(
     patch: int = 43,
     stride: int = 7,
     batch: int = 16,
-    advance: Callable[[int], None] | None = None,
+    advance: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Restore an image patch by patch and average where patches overlap.
 
@@ -35,7 +35,7 @@ def restore_patches(
       patch: side of a patch; an image smaller than that is one patch.
       stride: between neighbouring patches; the last one is flush with the border.
       batch: patches at a time, on as many of this process's devices as divide it.
-      advance: called with the number of patches done, after each batch.
+      advance: called with the fraction done since the last call, after each batch.
 
     Returns:
       float32 of the image's shape, not clipped.
@@ -58,7 +58,7 @@ def restore_patches(
             total[area] += output
             count[area] += 1
         if advance:
-            advance(len(areas))
+            advance(len(areas) / len(corners))
     return (total / count).astype(np.float32).reshape(np.shape(image))
 
 
@@ -68,7 +68,7 @@ def network_input(model: NLRN, image: np.ndarray) -> np.ndarray:
     Raises:
       ValueError: the image has no pixels, or not the network's channels.
     """
-    pixels = im.to_float(image)
+    pixels = to_float(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[-1] != model.channels or not pixels.size:
         raise ValueError(
@@ -87,12 +87,12 @@ def apply(model: NLRN, variables: dict, x: jax.Array, size: jax.Array | None = N
 def patch_corners(shape: tuple[int, int], patch: int, stride: int) -> list[tuple[int, int]]:
     """List the upper left corners of the patches that cover an image [H, W]."""
 
-    def starts(length):
+    def starts(length: int) -> list[int]:
         last = max(0, length - patch)
         return [*range(0, last, stride), last]
 
     return list(itertools.product(starts(shape[0]), starts(shape[1])))
 
 
-def _groups(corners, size):
+def _groups(corners: list[tuple[int, int]], size: int) -> list[list[tuple[int, int]]]:
     return [corners[i : i + size] for i in range(0, len(corners), size)]

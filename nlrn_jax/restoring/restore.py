@@ -1,7 +1,7 @@
 """Restore a picture of any size with a trained network, in bounded memory.
 
-Every pixel is computed once: the network sees a window of q x q around each position, on the whole
-picture where memory allows, else on overlapping tiles.
+Every pixel is taken once: the network sees a window of q x q around each position, on the whole of
+a small picture, on overlapping tiles of a larger one (`tiles.py`).
 """
 
 from collections.abc import Callable
@@ -9,17 +9,19 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 
-from nlrn_jax.data import pixels as im
 from nlrn_jax.data.degrade import bicubic_resize
+from nlrn_jax.data.pixels import dihedral, luma, to_float, undo_dihedral
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring.patches import apply, network_input
-from nlrn_jax.restoring.tiles import HALO, Plan, plan, reach
+from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, reach
 
 WINDOW = 45  # q of the paper, for a network that was trained on whole patches
 VIEWS = 8  # flips and quarter turns
 MEMORY = 4 * 2**30  # bytes: more does not make it faster
 
-Restorer = Callable[[np.ndarray], np.ndarray]
+Advance = Callable[[float], None]  # is called with the fraction done since the last call
+# (pixels in the network's channels, advance) -> restored pixels
+Plane = Callable[[np.ndarray, Advance | None], np.ndarray]
 
 
 def restore(
@@ -32,7 +34,7 @@ def restore(
     memory: int | None = None,
     exact: bool = False,
     ensemble: bool = False,
-    advance: Callable[[float], None] | None = None,
+    advance: Advance | None = None,
 ) -> np.ndarray:
     """Restore a picture; with `scale`, enlarge it.
 
@@ -59,12 +61,12 @@ def restore(
     model = model.clone(neighborhood=window)
     memory = default_memory() if memory is None else memory
     halo = reach(model) if exact else HALO
-    passes = (VIEWS if ensemble else 1) * (3 if _is_split(model, image, scale) else 1)
 
-    def by_tiles(pixels: np.ndarray) -> np.ndarray:
-        return restore_tiles(model, variables, pixels, memory, halo, _shared(advance, passes))
+    def by_tiles(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:
+        tiling = choose_tiling(model, pixels.shape[:2], memory, halo)
+        return restore_tiling(tiling, variables, pixels, advance)
 
-    return restore_by(average_views(by_tiles) if ensemble else by_tiles, model, image, scale)
+    return restore_by(by_tiles, model, image, scale=scale, ensemble=ensemble, advance=advance)
 
 
 def default_memory() -> int:
@@ -72,16 +74,32 @@ def default_memory() -> int:
     return min(MEMORY, psutil.virtual_memory().available // 2)
 
 
-def restore_by(way: Restorer, model: NLRN, image: np.ndarray, scale: int = 1) -> np.ndarray:
-    """Enlarge and restore a picture by `way`, which takes and gives the network's channels.
+def restore_by(
+    plane: Plane,
+    model: NLRN,
+    image: np.ndarray,
+    *,
+    scale: int = 1,
+    ensemble: bool = False,
+    advance: Advance | None = None,
+) -> np.ndarray:
+    """Enlarge and restore a picture by `plane`, which takes and gives the network's channels.
 
-    Args and returns as `restore`.
+    Other arguments and returns as those of `restore`.
     """
     image = np.asarray(image)
-    pixels = im.to_float(image)
+    split = scale == 1 and _is_colour(model, image)  # red, green and blue one by one
+    passes = (VIEWS if ensemble else 1) * (3 if split else 1)
+    share = advance and (lambda fraction: advance(fraction / passes))
+
+    def once(pixels: np.ndarray) -> np.ndarray:
+        return plane(pixels, share)
+
+    way = _averaged(once) if ensemble else once
+    pixels = to_float(image)
     pixels = bicubic_resize(pixels, scale) if scale > 1 else pixels
-    if _is_split(model, image, scale):
-        return _like(image, np.stack([way(plane) for plane in np.moveaxis(pixels, -1, 0)], -1))
+    if split:
+        return _like(image, np.stack([way(channel) for channel in np.moveaxis(pixels, -1, 0)], -1))
     if _is_colour(model, image):
         return _like(image, _restore_luma(way, pixels))
     network_input(model, image)  # says what does not suit
@@ -90,57 +108,32 @@ def restore_by(way: Restorer, model: NLRN, image: np.ndarray, scale: int = 1) ->
 
 def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     """Enlarge by bicubic interpolation alone, keeping the dtype: what alpha gets."""
-    return _like(image, bicubic_resize(im.to_float(image), scale))
+    return _like(image, bicubic_resize(to_float(image), scale))
 
 
-def average_views(way: Restorer) -> Restorer:
-    """Return a restorer that averages another over the eight flips and turns."""
-
-    def average(pixels):
-        views = (im.undo_dihedral(way(im.dihedral(pixels, k)), k) for k in range(VIEWS))
-        return sum(views) / np.float32(VIEWS)
-
-    return average
-
-
-def restore_tiles(
-    model: NLRN,
-    variables: dict,
-    pixels: np.ndarray,
-    memory: int,
-    halo: int,
-    advance: Callable[[float], None] | None = None,
+def restore_tiling(
+    tiling: Tiling, variables: dict, pixels: np.ndarray, advance: Advance | None = None
 ) -> np.ndarray:
     """Restore float32 [H, W] or [H, W, C] in the network's channels, tile by tile."""
-    return restore_plan(plan(model, pixels.shape[:2], memory, halo), variables, pixels, advance)
-
-
-def restore_plan(
-    work: Plan,
-    variables: dict,
-    pixels: np.ndarray,
-    advance: Callable[[float], None] | None = None,
-) -> np.ndarray:
-    """Restore float32 [H, W] or [H, W, C] in the network's channels by a plan made for it."""
-    source = network_input(work.model, pixels)
+    source = network_input(tiling.model, pixels)
     result = np.empty_like(source)
-    for tile in work.tiles:
+    for tile in tiling.tiles:
         part = source[tile.seen]
-        result[tile.kept] = _restore_padded(work, variables, part)[_inner(tile)]
+        result[tile.kept] = _restore_padded(tiling, variables, part)[_inner(tile)]
         if advance:
-            advance(1 / len(work.tiles))
+            advance(1 / len(tiling.tiles))
     return result.reshape(pixels.shape)
 
 
-def _restore_padded(work, variables, part):
+def _restore_padded(tiling: Tiling, variables: dict, part: np.ndarray) -> np.ndarray:
     height, width, channels = part.shape
-    padded = np.zeros((1, *work.sides, channels), np.float32)
+    padded = np.zeros((1, *tiling.sides, channels), np.float32)
     padded[0, :height, :width] = part
-    output = apply(work.model, variables, padded, np.array([height, width], np.int32))
+    output = apply(tiling.model, variables, padded, np.array([height, width], np.int32))
     return np.asarray(output[0, :height, :width])
 
 
-def _inner(tile):
+def _inner(tile: Tile) -> tuple[slice, ...]:
     """Return the kept part in coordinates of the seen part."""
     return tuple(
         slice(kept.start - seen.start, kept.stop - seen.start)
@@ -148,23 +141,28 @@ def _inner(tile):
     )
 
 
+def _averaged(way: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Average a way to restore over the eight flips and turns."""
+
+    def average(pixels: np.ndarray) -> np.ndarray:
+        views = (undo_dihedral(way(dihedral(pixels, k)), k) for k in range(VIEWS))
+        return sum(views) / np.float32(VIEWS)
+
+    return average
+
+
 def _is_colour(model: NLRN, image: np.ndarray) -> bool:
     """Tell whether a colour picture meets a network of one channel."""
     return model.channels == 1 and np.ndim(image) == 3 and np.shape(image)[-1] == 3
 
 
-def _is_split(model: NLRN, image: np.ndarray, scale: int) -> bool:
-    """Tell whether red, green and blue are restored one by one."""
-    return scale == 1 and _is_colour(model, image)
-
-
-def _restore_luma(way, pixels):
+def _restore_luma(way: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
     """Restore the BT.601 luma of [H, W, 3], of 219 levels, and keep the chroma.
 
     A change of the luma that is added to red, green and blue alike leaves Cb and Cr as they are.
     """
-    luma = im.luma(pixels)
-    return pixels + (way(luma) - luma)[..., None] * np.float32(255 / 219)
+    before = luma(pixels)
+    return pixels + (way(before) - before)[..., None] * np.float32(255 / 219)
 
 
 def _like(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -172,7 +170,3 @@ def _like(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         top = np.iinfo(image.dtype).max
         return np.rint(np.clip(pixels, 0, 1) * np.float64(top)).astype(image.dtype)
     return pixels.astype(np.float32)
-
-
-def _shared(advance, count):
-    return None if advance is None else lambda fraction: advance(fraction / count)

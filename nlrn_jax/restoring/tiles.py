@@ -8,6 +8,7 @@ are padded to a few fixed sizes, so that few programs are compiled; padding chan
 import itertools
 import math
 import operator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from nlrn_jax.network.model import NLRN
@@ -24,15 +25,15 @@ class Tile(NamedTuple):
     kept: tuple[slice, slice]
 
 
-class Plan(NamedTuple):
-    """How a picture is computed: the network with its carry, padded sides, overlap and tiles."""
+class Tiling(NamedTuple):
+    """How a picture is computed: the network with its carry, padded sides, and the tiles."""
 
     model: NLRN
     sides: tuple[int, int]
     tiles: list[Tile]
 
 
-def plan(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Plan:
+def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Tiling:
     """Choose the carry and the tiles that need the least arithmetic within a memory budget.
 
     Args:
@@ -53,13 +54,15 @@ def plan(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Plan:
             f"more than the {memory / 2**30:.1f} GiB allowed: raise the memory or lower the halo"
         )
     _, carry, sides = min(choices, key=operator.itemgetter(0))
-    return Plan(model.clone(carry=carry), sides, cut(shape, sides, halo))
+    return Tiling(model.clone(carry=carry), sides, cut(shape, sides, halo))
 
 
 _CARRIES = ("embeddings", "logits")
 
 
-def _choices(model, shape, memory, halo):
+def _choices(
+    model: NLRN, shape: tuple[int, int], memory: int, halo: int
+) -> Iterator[tuple[float, str, tuple[int, int]]]:
     """Yield relative arithmetic, carry and padded sides of every way that fits the memory."""
     longest = max(shape)
     wider = (2 * halo + SIDES[0], 2 * halo + 128, longest) if halo > HALO else ()

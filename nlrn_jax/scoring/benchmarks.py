@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import setting
-from nlrn_jax.data import pixels as im
-from nlrn_jax.data.sources import Image, SourceError, read_images, require_size, split_sources
-from nlrn_jax.scoring.protocols import Setting, least_side
+from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
+from nlrn_jax.errors import UserError
+from nlrn_jax.pictures.files import find_pictures, read_all
+from nlrn_jax.scoring.protocols import Setting, least_side, setting_of
 
 # Images of each set, and what else its folder may be called.
 SETS = {
@@ -59,14 +59,14 @@ def read_benchmarks(source: str, root: str) -> list[Benchmark]:
       root: folder in which sets are looked for by name.
 
     Raises:
-      SourceError: an unknown name, a set that is not there or not whole, pictures without a pair.
-      nlrn_jax.data.pixels.ImageError: a missing folder, or a picture that cannot be read.
+      UserError: an unknown name, a set that is not there or not whole, pictures without a pair, a
+        missing folder, or a picture that cannot be read.
     """
     parts = list(dict.fromkeys(split_sources(source)))
     return [_read(part, root) for part in parts]
 
 
-def planned_tables(
+def tables_to_score(
     config: ConfigDict, levels: tuple[float, ...], held_out: list[Image]
 ) -> list[Table]:
     """Read what `data.eval` names, or take the held-out images, and list what is to be scored.
@@ -77,14 +77,14 @@ def planned_tables(
         benchmarks = read_benchmarks(config.data.eval, config.data.root)
     else:
         benchmarks = [Benchmark("held-out", held_out)] if held_out else []
-    return tables(benchmarks, levels, setting(config))
+    return tables(benchmarks, levels, setting_of(config))
 
 
 def tables(benchmarks: list[Benchmark], levels: tuple[float, ...], how: Setting) -> list[Table]:
     """List what is to be scored, and refuse now what could not be scored then.
 
     Raises:
-      SourceError: naming the image that is too small, or that does not fit its pair.
+      UserError: naming the image that is too small, or that does not fit its pair.
     """
     found = []
     for benchmark in benchmarks:
@@ -109,7 +109,7 @@ def _read(part: str, root: str) -> Benchmark:
         return Benchmark(part, read_images(part))
     names = {alias.lower(): name for name in SETS for alias in (name, *SETS[name][1])}
     if part.lower() not in names:
-        raise SourceError(
+        raise UserError(
             f"benchmark {part!r} is unknown: use {', '.join(SETS)}, folder:PATH, pairs:HIGH:LOW, "
             "samples or tfds:NAME/CONFIG"
         )
@@ -121,7 +121,7 @@ def _read_set(name: str, root: Path) -> Benchmark:
     folder = _set_folder(name, root)
     images = read_images(f"folder:{folder}")
     if len(images) != count:
-        raise SourceError(
+        raise UserError(
             f"{folder}: {name} has {count} images, this folder {len(images)}; mend it, or score "
             f"it as it is with data.eval=folder:{folder}"
         )
@@ -137,7 +137,7 @@ def _set_folder(name: str, root: Path) -> Path:
             return inside[0] if inside else folder
     looked = " or ".join(f"{root / alias}" for alias in (name, *SETS[name][1]))
     reason = "" if root.is_dir() else f", but {root} is no folder"
-    raise SourceError(
+    raise UserError(
         f"benchmark {name} is not there: looked for {looked}, in any case of letters{reason}; "
         "name the folder around it as data.root"
     )
@@ -146,22 +146,24 @@ def _set_folder(name: str, root: Path) -> Path:
 def _two_folders(part: str, rest: str) -> tuple[Path, Path]:
     folders = rest.split(":")
     if len(folders) != 2 or not all(folders):
-        raise SourceError(f"{part!r}: paired folders are written pairs:HIGH:LOW")
+        raise UserError(f"{part!r}: paired folders are written pairs:HIGH:LOW")
     return tuple(Path(folder).expanduser() for folder in folders)
 
 
 def _read_pairs(part: str, high: Path, low: Path) -> Benchmark:
-    originals = _by_stem(high, im.find(high), suffix=False)
-    partners = _by_stem(low, im.find(low), suffix=True)
+    originals = _by_stem(high, find_pictures(high), suffix=False)
+    partners = _by_stem(low, find_pictures(low), suffix=True)
     lonely = [path for stem, path in originals.items() if stem not in partners]
     extra = [path for stem, path in partners.items() if stem not in originals]
     if lonely or extra:
-        raise SourceError(
+        raise UserError(
             f"{part}: {len(lonely)} pictures of {high} and {len(extra)} of {low} have no partner, "
             f"the first is {(lonely + extra)[0]}; names may differ by x2, x3 or x4 alone"
         )
-    images = [Image(str(path), im.read(path)) for path in originals.values()]
-    return Benchmark(part, images, [im.read(partners[stem]) for stem in originals])
+    paths = [*originals.values(), *(partners[stem] for stem in originals)]
+    pixels = read_all(paths)
+    images = [Image(str(path), p) for path, p in zip(originals.values(), pixels, strict=False)]
+    return Benchmark(part, images, pixels[len(images) :])
 
 
 def _by_stem(folder: Path, paths: list[Path], suffix: bool) -> dict[str, Path]:
@@ -171,24 +173,26 @@ def _by_stem(folder: Path, paths: list[Path], suffix: bool) -> dict[str, Path]:
         place = str(path.relative_to(folder).with_suffix(""))
         place = _SUFFIX.sub("", place) if suffix else place
         if place in found:
-            raise SourceError(f"{found[place]} and {path} have one name; keep one of them")
+            raise UserError(f"{found[place]} and {path} have one name; keep one of them")
         found[place] = path
     return found
 
 
-def _paired_levels(benchmark, levels, how) -> tuple[float, ...]:
+def _paired_levels(
+    benchmark: Benchmark, levels: tuple[float, ...], how: Setting
+) -> tuple[float, ...]:
     """Return the levels that paired pictures can stand for.
 
     Low resolution has the scale that its size says; of noise the level must be given.
     """
     quantised = {"denoise": "denoise_clipped", "sr_y_float": "sr_y"}.get(how.protocol)
     if quantised:
-        raise SourceError(
+        raise UserError(
             f"{benchmark.name}: pictures of 8 bits do not suit the protocol {how.protocol}; "
             f"set evaluate.protocol={quantised}"
         )
     if how.task == "denoise" and len(levels) > 1:
-        raise SourceError(
+        raise UserError(
             f"{benchmark.name}: which noise level is that, of {levels}? Name it: "
             "evaluate.levels=(25.,)"
         )
@@ -199,7 +203,7 @@ def _paired_levels(benchmark, levels, how) -> tuple[float, ...]:
         return fitting
     level = min(levels, key=lambda level: len(misfits[level]))
     name, original, low = misfits[level][0]
-    raise SourceError(
+    raise UserError(
         f"{name}: {original} and its partner of {low} (rows x columns) do not fit "
         f"{label(how.task, level)} ({len(misfits[level])} of {len(benchmark.images)} pairs): "
         "cut the originals, or name another evaluate.levels"

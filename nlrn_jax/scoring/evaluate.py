@@ -5,7 +5,6 @@
 
 import contextlib
 import datetime
-import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.progress import Progress
 
-from nlrn_jax import config as configuration
-from nlrn_jax.data.sources import Image
-from nlrn_jax.network.model import NLRN
 from nlrn_jax.scoring.benchmarks import Table, label
-from nlrn_jax.scoring.gallery import comparison, file_name, unique_name, write_pictures
-from nlrn_jax.scoring.methods import Advance, Figures, Method, Output, baseline, restore_example
-from nlrn_jax.scoring.protocols import example, score, score_baseline
+from nlrn_jax.scoring.gallery import file_name, unique_name, write_pictures
+from nlrn_jax.scoring.methods import Advance, Figures, Method, Output
+from nlrn_jax.scoring.protocols import Example, Setting, example, score, score_baseline, setting_of
 from nlrn_jax.scoring.published import published
 from nlrn_jax.scoring.results import (
     decibels,
@@ -32,7 +28,7 @@ from nlrn_jax.scoring.results import (
     summary,
     write_results,
 )
-from nlrn_jax.training import log
+from nlrn_jax.table import print_table
 
 _SETTINGS = ("whole", "patch", "stride", "ensemble")  # how networks restore
 
@@ -53,7 +49,7 @@ def evaluate(
     Returns:
       The results, see `results.py`.
     """
-    setting = configuration.setting(config)
+    setting = setting_of(config)
     results = _blank(methods, config, tables, command)
     kept = keep_other_results(results, folder)
     if kept:
@@ -67,50 +63,13 @@ def evaluate(
     columns = ["benchmark", "method", "dB", "gain", "SSIM", "s/megapixel", "parameters"]
     title = f"mean by the protocol {setting.protocol}, seed {setting.seed}"
     print()
-    log.table(title, columns, summary(results))
+    print_table(title, columns, summary(results))
     return results
 
 
-def validate(
-    model: NLRN, variables: dict, config: ConfigDict, images: list[Image]
-) -> tuple[Figures, list[np.ndarray]]:
-    """Score the central squares of a few images while training, by the task's own protocol.
-
-    Returns:
-      The mean figures over images and levels, {'baseline_psnr', 'baseline_ssim', 'network_psnr',
-      'network_ssim'}, and one comparison picture for each image.
-    """
-    config = _as_validated(config)
-    setting = configuration.setting(config)
-    crops = [Image(name, _centre(pixels, config.checkpoint.crop)) for name, pixels in images]
-    way = functools.partial(restore_example, model, variables, config)
-    methods = [baseline(config.task), Method("NLRN", "network", way)]
-    rows, pictures = [], []
-    for level in configuration.levels(config):
-        for crop in crops:
-            test = example(crop, setting, level)
-            outputs = _outputs(methods, setting, test, level)
-            before, after = (output.figures for output in outputs.values())
-            rows.append(_prefixed("baseline", before) | _prefixed("network", after))
-            pictures.append(comparison(test, outputs))
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return means, pictures[: len(crops)]
-
-
-def _as_validated(config: ConfigDict) -> ConfigDict:
-    """Return the configuration with the quick way to restore, and what every run has in common.
-
-    Otherwise the validation PSNR of a run would not mean the same from its start to its end.
-    """
-    config = ConfigDict(config.to_dict())
-    config.evaluate.stride = max(1, config.evaluate.patch // 2)
-    config.evaluate.ensemble, config.evaluate.protocol = False, ""
-    return config
-
-
-def _blank(methods, config, tables, command) -> dict:
+def _blank(methods: list[Method], config: ConfigDict, tables: list[Table], command: str) -> dict:
     """Return the results before anything is measured, published figures in their place."""
-    setting = configuration.setting(config)
+    setting = setting_of(config)
     results = {
         "protocol": setting.protocol,
         "task": setting.task,
@@ -142,7 +101,9 @@ def _blank(methods, config, tables, command) -> dict:
     return results
 
 
-def _score_table(methods, setting, table: Table, folder: Path) -> tuple[dict, list[dict]]:
+def _score_table(
+    methods: list[Method], setting: Setting, table: Table, folder: Path
+) -> tuple[dict, list[dict]]:
     """Return the `means`, without the published ones, and the `images` of a table."""
     (benchmark, level), names = table, set()
     place = Path(file_name(benchmark.name)) / file_name(label(setting.task, level))
@@ -153,7 +114,7 @@ def _score_table(methods, setting, table: Table, folder: Path) -> tuple[dict, li
             low = benchmark.low and benchmark.low[number]
             test = example(image, setting, level, low)
             bar = progress.add_task(Path(image.name).name, total=networks)
-            outputs = _outputs(
+            outputs = outputs_of(
                 methods, setting, test, level, lambda done, bar=bar: progress.advance(bar, done)
             )
             progress.remove_task(bar)
@@ -173,7 +134,14 @@ def _score_table(methods, setting, table: Table, folder: Path) -> tuple[dict, li
     return _means(images, speeds), images
 
 
-def _outputs(methods, setting, test, level, advance: Advance | None = None) -> dict[str, Output]:
+def outputs_of(
+    methods: list[Method],
+    setting: Setting,
+    test: Example,
+    level: float,
+    advance: Advance | None = None,
+) -> dict[str, Output]:
+    """Restore and score an example by each method."""
     outputs = {}
     for method in methods:
         with _clock() as seconds:
@@ -192,7 +160,7 @@ def _clock() -> Iterator[Callable[[], float | None]]:
     """Give a function that, afterwards, returns the seconds spent; None if JAX compiled."""
     compiled = []
 
-    def listen(event, *_, **__):
+    def listen(event: str, *_: object, **__: object) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             compiled.append(event)
 
@@ -207,10 +175,10 @@ def _clock() -> Iterator[Callable[[], float | None]]:
 
 
 def _means(images: list[dict], speeds: dict[str, list[tuple[float, float]]]) -> dict:
-    def mean(method, figure):
+    def mean(method: str, figure: str) -> float:
         return float(np.mean([image["figures"][method][figure] for image in images]))
 
-    def speed(timed):
+    def speed(timed: list[tuple[float, float]]) -> float | None:
         return float(np.sum(timed, axis=0)[0] / np.sum(timed, axis=0)[1]) if timed else None
 
     return {
@@ -231,18 +199,9 @@ def _print_images(result: dict, methods: list[Method]) -> None:
     rows = [[image["name"], image["figures"]] for image in result["images"]]
     rows.append(["mean", result["means"]])
     cells = [[name, *_cells([figures[n] for n in names])] for name, figures in rows]
-    log.table(f"{result['benchmark']}, {result['label']}", columns, cells)
+    print_table(f"{result['benchmark']}, {result['label']}", columns, cells)
 
 
 def _cells(figures: list[Figures]) -> list[str]:
     pairs = ((decibels(f["psnr"]), similarity(f["ssim"])) for f in figures)
     return [cell for pair in pairs for cell in pair]
-
-
-def _prefixed(prefix: str, figures: Figures) -> Figures:
-    return {f"{prefix}_{name}": value for name, value in figures.items()}
-
-
-def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
-    top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side]

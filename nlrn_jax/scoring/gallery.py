@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nlrn_jax.data import pixels as im
+from nlrn_jax.data.pixels import luma, to_uint8
+from nlrn_jax.pictures.files import write_pixels
+from nlrn_jax.pictures.panels import label_row
 from nlrn_jax.scoring.methods import Output
 from nlrn_jax.scoring.protocols import Example
 
@@ -19,11 +21,11 @@ def comparison(test: Example, outputs: dict[str, Output]) -> np.ndarray:
 
     Of super-resolution the low resolution stands first.
     """
-    pictures = [im.to_uint8(pixels) for pixels, *_ in outputs.values()]
+    pictures = [to_uint8(pixels) for pixels, *_ in outputs.values()]
     captions = [f"{name} {output.figures['psnr']:.2f} dB" for name, output in outputs.items()]
     if test.low is not None:
         pictures, captions = [_seen(test), *pictures], ["low resolution", *captions]
-    return im.label_row([*pictures, im.to_uint8(test.original)], [*captions, "original"])
+    return label_row([*pictures, to_uint8(test.original)], [*captions, "original"])
 
 
 def write_pictures(
@@ -51,19 +53,19 @@ def write_pictures(
         name: (place / f"{unique_name(file_name(name), used)}.png").as_posix() for name in pictures
     }
     for name, pixels in pictures.items():
-        im.write(folder / paths[name], im.to_uint8(pixels))
-    im.write(folder / place.with_name(f"{place.name}.png"), comparison(test, outputs))
+        write_pixels(folder / paths[name], to_uint8(pixels))
+    write_pixels(folder / place.with_name(f"{place.name}.png"), comparison(test, outputs))
     if test.low is None:
         return {"input": paths["baseline"]} | paths
     low = (place / "input.png").as_posix()
-    im.write(folder / low, _seen(test))
+    write_pixels(folder / low, _seen(test))
     return {"input": low} | paths
 
 
 def _seen(test: Example) -> np.ndarray:
     """Return the low resolution as its network sees it, uint8: luma where that is restored."""
-    low = test.low if test.low.dtype == np.uint8 else im.to_uint8(test.low)
-    return low if test.input.ndim == 3 else im.luma(low)
+    low = test.low if test.low.dtype == np.uint8 else to_uint8(test.low)
+    return low if test.input.ndim == 3 else luma(low)
 
 
 def file_name(text: str) -> str:

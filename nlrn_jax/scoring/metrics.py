@@ -42,7 +42,7 @@ def ssim(a: np.ndarray, b: np.ndarray, max_value: float = 1.0) -> float:
     return float(np.mean(luminance * structure))
 
 
-def _as_float64(a, b, max_value: float) -> tuple[np.ndarray, np.ndarray]:
+def _as_float64(a: np.ndarray, b: np.ndarray, max_value: float) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         raise ValueError(f"images of one shape can be compared, not {a.shape} and {b.shape}")

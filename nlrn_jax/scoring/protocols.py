@@ -12,7 +12,7 @@ denoise_clipped
 
 sr_y
     The original, cropped to a multiple of the scale, is reduced in 8 bits as MATLAB's imresize
-    does, and enlarged again. The BT.601 luma in 16..235 (`image.luma`; a grey original as it is)
+    does, and enlarged again. The BT.601 luma in 16..235 (`pixels.luma`; a grey original as it is)
     of both images, clipped and rounded to 8 bits; `scale` pixels shaved off each side.
 
 sr_y_float
@@ -32,20 +32,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from nlrn_jax.config import TASKS, protocols
 from nlrn_jax.data import degrade
-from nlrn_jax.data import pixels as im
-from nlrn_jax.data.batches import network_channels
+from nlrn_jax.data.pixels import crop_to_multiple, grey, luma, network_channels, to_float, to_uint8
 from nlrn_jax.data.sources import Image
 from nlrn_jax.scoring.metrics import SSIM_WINDOW, psnr, ssim
-
-TASKS = {
-    "denoise": "denoise",
-    "denoise_clipped": "denoise",
-    "sr_y": "sr",
-    "sr_y_float": "sr",
-    "sr_rgb": "sr",
-}
 
 
 class Setting(NamedTuple):
@@ -59,6 +52,12 @@ class Setting(NamedTuple):
     def task(self) -> str:
         """'denoise' or 'sr'."""
         return TASKS[self.protocol]
+
+
+def setting_of(config: ConfigDict) -> Setting:
+    """Return how figures are measured: by `evaluate.protocol`, or the task's own."""
+    protocol = config.evaluate.protocol or protocols(config.task)[0]
+    return Setting(protocol, config.model.channels, config.seed)
 
 
 class Example(NamedTuple):
@@ -90,14 +89,14 @@ def example(image: Image, setting: Setting, level: float, low: np.ndarray | None
         return _noisy(image, setting, level, low)
     if setting.protocol == "sr_y_float":
         return _reduced_luma(image, level)
-    pixels = im.crop_to_multiple(image.pixels, level)
+    pixels = crop_to_multiple(image.pixels, level)
     low = degrade.bicubic_resize(pixels, 1 / level) if low is None else low
-    enlarged, original = degrade.bicubic_resize(im.to_float(low), level), im.to_float(pixels)
+    enlarged, original = degrade.bicubic_resize(to_float(low), level), to_float(pixels)
     if setting.channels == 3:
         # A grey original stays grey: as RGB its luma would have 219 levels, and gain 1.3 dB.
         return Example(image.name, network_channels(enlarged, "sr", 3), original, low)
     if setting.protocol == "sr_y":
-        enlarged, original = im.luma(enlarged), im.luma(original)
+        enlarged, original = luma(enlarged), luma(original)
     return Example(image.name, enlarged, original, low)
 
 
@@ -110,10 +109,10 @@ def score(
     raises a ValueError; `least_side` says what is enough.
     """
     if output.ndim > original.ndim:  # three channels of a grey original
-        output = im.grey(output)
+        output = grey(output)
     if protocol in ("sr_y", "sr_y_float"):
-        output, original = im.luma(output), im.luma(original)
-    output, original = im.to_uint8(output), im.to_uint8(original)
+        output, original = luma(output), luma(original)
+    output, original = to_uint8(output), to_uint8(original)
     if TASKS[protocol] == "sr":
         inside = slice(level, -level), slice(level, -level)
         output, original = output[inside], original[inside]
@@ -137,22 +136,22 @@ def least_side(protocol: str, level: float) -> int:
     return (-(-SSIM_WINDOW // level) + 2) * level
 
 
-def _noisy(image, setting, level, low):
-    original = im.to_float(network_channels(image.pixels, "denoise", setting.channels))
+def _noisy(image: Image, setting: Setting, level: float, low: np.ndarray | None) -> Example:
+    original = to_float(network_channels(image.pixels, "denoise", setting.channels))
     if low is not None:
-        noisy = im.to_float(network_channels(low, "denoise", setting.channels))
+        noisy = to_float(network_channels(low, "denoise", setting.channels))
         return Example(image.name, noisy, original, None)
     rng = np.random.default_rng([setting.seed, zlib.crc32(Path(image.name).name.encode())])
     noisy = degrade.add_noise(original, level, rng)
     if setting.protocol == "denoise_clipped":
-        noisy = im.to_float(im.to_uint8(noisy))
+        noisy = to_float(to_uint8(noisy))
     return Example(image.name, noisy, original, None)
 
 
-def _reduced_luma(image, scale):
-    luma = im.to_float(im.crop_to_multiple(im.luma(image.pixels), scale))
-    low = degrade.bicubic_resize(luma, 1 / scale)
-    return Example(image.name, degrade.bicubic_resize(low, scale), luma, low)
+def _reduced_luma(image: Image, scale: int) -> Example:
+    original = to_float(crop_to_multiple(luma(image.pixels), scale))
+    low = degrade.bicubic_resize(original, 1 / scale)
+    return Example(image.name, degrade.bicubic_resize(low, scale), original, low)
 
 
 def _figures(output: np.ndarray, original: np.ndarray) -> dict[str, float]:

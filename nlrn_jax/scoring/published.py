@@ -4,7 +4,7 @@ Only cells that were checked in print are here; the others of those tables are l
 methods' own papers and later tables differ by 0.01 dB in places (BM3D on Set12, DnCNN at sigma 50).
 """
 
-from nlrn_jax.scoring.protocols import TASKS
+from nlrn_jax.config import TASKS
 
 Cells = dict[str, dict[float, tuple[float, float]]]
 

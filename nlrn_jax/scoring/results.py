@@ -13,7 +13,7 @@
                              "pictures": {"input" | "baseline" | "original" | method: path},
                              "figures": {method: {"psnr": dB, "ssim": float}}}]}]}
 
-An infinite PSNR is null. Files are written under a temporary name and renamed.
+An infinite PSNR is null.
 """
 
 import csv
@@ -25,6 +25,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from nlrn_jax.writing import write_text
+
 _COLUMNS = (
     "benchmark", "level", "image", "method", "kind", "psnr", "ssim", "seconds_per_megapixel",
     "parameters", "run", "checkpoint", "protocol", "seed", "commit",
@@ -34,7 +36,7 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }  # fmt: skip
 
 
-def finite(tree):
+def finite(tree: object) -> object:
     """Copy results with null where JSON has no number: for an infinite PSNR."""
     if isinstance(tree, dict):
         return {name: finite(value) for name, value in tree.items()}
@@ -54,12 +56,8 @@ def write_results(results: dict, folder: Path) -> None:
         "tex": as_latex(results),
         "json": json.dumps(results, indent=2, allow_nan=False) + "\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for extension, text in texts.items():
-        path = folder / f"results.{extension}"
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_text(folder / f"results.{extension}", text)
 
 
 def keep_other_results(results: dict, folder: Path) -> Path | None:

@@ -1,34 +1,106 @@
-"""When a run is validated: as often as a stated share of its time allows.
+"""A run scored while it trains: on the centres of a few held-out images.
 
-Decided from arithmetic, not from a clock: a resumed run must validate where an uninterrupted one
-would have. A validation is whole or left out, so that all figures of a run, and those of two runs,
-are of the same pixels.
+How often is decided by arithmetic, not by a clock, so that a stated share of the time goes to it: a
+resumed run must validate where an uninterrupted one would have. A validation is whole or left out:
+all figures of a run, and those of two runs, are of the same pixels.
 """
 
+import functools
 import math
+from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from nlrn_jax.config import levels, window
 from nlrn_jax.data.sources import Image
+from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import patch_corners
+from nlrn_jax.scoring.benchmarks import Benchmark, tables
+from nlrn_jax.scoring.evaluate import outputs_of
+from nlrn_jax.scoring.gallery import comparison
+from nlrn_jax.scoring.methods import Figures, Method, baseline, restore_example, way_of
+from nlrn_jax.scoring.protocols import example, setting_of
 
-# That a training step costs. By arithmetic three, the backward pass being two. But a validation
-# also makes, scores and draws its pictures: on 2 CPU cores training on a patch took 2.3 to 2.4
-# times as long as validating one (32 filters, 4 and 8 states), and a share is not to be exceeded.
+# What a training step costs, in passes of the network forward. By arithmetic three, the backward
+# pass being two. But a validation also makes, scores and draws its pictures: on 2 CPU cores
+# training on a patch took 2.3 to 2.4 times as long as validating one (32 filters, 4 and 8 states),
+# and a share is not to be exceeded.
 FORWARD_PASSES = 2
 
 
-def is_due(config: ConfigDict, held_out: list[Image], step: int) -> bool:
-    """Say whether the checkpoint of a step is validated.
+class Validation(NamedTuple):
+    """What a validation found.
 
-    The last step always is, and the others as often as `checkpoint.validation_share` allows;
-    with a share of 0 none is.
+    Attributes:
+      figures: 'validation_psnr' of the network and 'validation_baseline' of its input, dB: means
+        over images and levels.
+      pictures: by the image's name, input, restoration and original side by side, uint8.
     """
-    if not held_out or not config.checkpoint.validation_share:
-        return False
-    period = config.checkpoint.every * checkpoints_apart(config, held_out)
-    return step == config.train.steps or step % period == 0
+
+    figures: Figures
+    pictures: dict[str, np.ndarray]
+
+
+class Validator:
+    """Says when a run is validated, and scores it.
+
+    Args:
+      config: of the run.
+      images: held out of its training, uint8 as decoded; may be none.
+
+    Raises:
+      UserError: an image that could not be scored.
+    """
+
+    def __init__(self, config: ConfigDict, images: list[Image]):
+        # refuses what could not be scored
+        tables([Benchmark("held-out", images)], levels(config), setting_of(config))
+        self.images = images
+        self._config = _as_validated(config)
+        self._ever = bool(images and config.checkpoint.validation_share)
+        apart = checkpoints_apart(config, images) if self._ever else 0
+        self._period, self._last = config.checkpoint.every * apart, config.train.steps
+
+    def __bool__(self) -> bool:
+        """Say whether anything is ever validated."""
+        return self._ever
+
+    def due(self, step: int) -> bool:
+        """Say whether the checkpoint of a step is validated.
+
+        The last step always is, and the others as often as `checkpoint.validation_share` allows;
+        with a share of 0 none is.
+        """
+        return self._ever and (step == self._last or step % self._period == 0)
+
+    def score(self, variables: dict) -> Validation:
+        """Score {'params', 'batch_stats'} by the task's own protocol."""
+        config, setting = self._config, setting_of(self._config)
+        model, way = build_model(config), way_of(config)
+        restore = functools.partial(restore_example, model, variables, way)
+        methods = [baseline(config.task), Method("NLRN", "network", restore)]
+        rows, pictures = [], {}
+        for level in levels(config):
+            for image in self.images:
+                crop = Image(image.name, _centre(image.pixels, config.checkpoint.crop))
+                test = example(crop, setting, level)
+                outputs = outputs_of(methods, setting, test, level)
+                rows.append([output.figures["psnr"] for output in outputs.values()])
+                pictures.setdefault(image.name, comparison(test, outputs))
+        before, after = (float(np.mean(column)) for column in zip(*rows, strict=True))
+        return Validation({"validation_psnr": after, "validation_baseline": before}, pictures)
+
+
+def _as_validated(config: ConfigDict) -> ConfigDict:
+    """Return the configuration with the quick way to restore, and what every run has in common.
+
+    Otherwise the validation PSNR of a run would not mean the same from its start to its end.
+    """
+    config = ConfigDict(config.to_dict())
+    config.evaluate.stride = max(1, config.evaluate.patch // 2)
+    config.evaluate.ensemble, config.evaluate.protocol = False, ""
+    return config
 
 
 def checkpoints_apart(config: ConfigDict, held_out: list[Image]) -> int:
@@ -49,7 +121,7 @@ def multiply_adds(config: ConfigDict, side: int) -> int:
 
 
 def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:
-    """Return the pixels that pass through the network in one validation (`evaluate.validate`)."""
+    """Return the pixels that pass through the network in one validation."""
     crop = config.checkpoint.crop
     shapes = [tuple(min(crop, side) for side in image.pixels.shape[:2]) for image in held_out]
     if config.evaluate.whole:
@@ -63,3 +135,8 @@ def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:
 
 def _seen_side(config: ConfigDict) -> int:
     return window(config) if config.evaluate.whole else config.evaluate.patch
+
+
+def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
+    top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]

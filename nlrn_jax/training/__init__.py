@@ -1,9 +1,9 @@
 """A training run. May import `network`, `data` and `pictures`.
 
-Read in this order:
+Read in this order, from the entry down:
+    loop           `train`: step after step, until the run ends or is stopped
     state          all that a step changes, and the step
     optim          clip, Adam, learning rate
-    loop           step after step, until the run ends or is stopped
     run            a run on disk: its folder, configuration, weights
     checkpoints    Orbax
     record         metrics.jsonl

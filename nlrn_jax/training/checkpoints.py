@@ -2,7 +2,7 @@
 
 All of Orbax is here, since its API is about to move. A checkpoint is complete or absent: it is
 written beside its place, by a thread, and renamed. Of each run the newest few are kept, and the
-best by validation PSNR. The step says where the data go on: see `data.py`.
+best by validation PSNR. The step says where the data go on: see `data/batches.py`.
 """
 
 import contextlib
@@ -13,13 +13,8 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
-from nlrn_jax import config as configuration
-from nlrn_jax.network.model import NLRN
-from nlrn_jax.training.state import TrainState, create_state, evaluated_variables
-
-
-class CheckpointError(ValueError):
-    """A run or checkpoint that is not there or cannot be used; the message names it."""
+from nlrn_jax.errors import UserError
+from nlrn_jax.training.state import TrainState
 
 
 class Checkpoints:
@@ -80,7 +75,7 @@ class Checkpoints:
         """Save in the background; `psnr` is the validation figure, if there is one.
 
         Raises:
-          CheckpointError: this or the save before could not be written; earlier ones are intact.
+          UserError: this or the save before could not be written; earlier ones are intact.
         """
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
@@ -96,51 +91,10 @@ class Checkpoints:
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
-    def restore_state(self, step: int, like: TrainState) -> TrainState:
-        """Read the state of a step onto the devices and with the structure of `like`."""
+    def read_state(self, step: int, like: TrainState) -> TrainState:
+        """Read the state of a step onto the devices and with the structure of `like`, or shapes."""
         target = ocp.args.StandardRestore(jax.tree.map(_placed, like))
         return self._manager.restore(step, args=ocp.args.Composite(state=target))["state"]
-
-
-def load(workdir: str | Path, checkpoint: str | int = "newest") -> tuple[NLRN, dict]:
-    """Load the network of a run: the model its configuration describes, and its variables.
-
-    Args:
-      workdir: folder of a run, with `config.json` and `checkpoints/`.
-      checkpoint: 'newest', 'best' (by validation PSNR), or a step.
-
-    Returns:
-      The model, and {'params', 'batch_stats'}; the averaged weights where the run keeps them.
-
-    Raises:
-      CheckpointError: no run there, or none of its checkpoints is complete.
-    """
-    config = read_config(workdir)
-    model = configuration.build_model(config)
-    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        step = _find(workdir, checkpoints, checkpoint)
-        state = checkpoints.restore_state(step, create_state(config))
-    return model, evaluated_variables(state)
-
-
-def find_step(workdir: str | Path, checkpoint: str | int = "newest") -> int:
-    """Return the step of a checkpoint named as for `load`, which raises the same errors."""
-    read_config(workdir)  # says so if there is no run
-    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        return _find(workdir, checkpoints, checkpoint)
-
-
-def _find(workdir, checkpoints: Checkpoints, checkpoint: str | int) -> int:
-    named = {"newest": checkpoints.newest, "best": checkpoints.best}
-    step = named.get(checkpoint, checkpoint)
-    if step is None:
-        raise CheckpointError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
-    if str(step) not in map(str, checkpoints.steps):
-        there = ", ".join(map(str, checkpoints.steps)) or "none"
-        raise CheckpointError(
-            f"{workdir}: no checkpoint {checkpoint}; there are newest, best and the steps {there}"
-        )
-    return int(step)
 
 
 def meet(place: str) -> None:
@@ -148,65 +102,18 @@ def meet(place: str) -> None:
     ocp.multihost.get_barrier_sync_fn()(key=place, timeout_ms=24 * 3600 * 1000)
 
 
-def read_config(workdir: str | Path) -> ConfigDict:
-    """Read the configuration of a run.
-
-    Raises:
-      CheckpointError: the folder holds no run.
-    """
-    path = Path(workdir) / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file, so {workdir} is not the folder of a run")
-    try:
-        return configuration.from_json(path.read_text())
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not a configuration ({error})") from error
-
-
-def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
-    """Make a workdir this configuration's, or check that it is.
-
-    Raises:
-      CheckpointError: it belongs to another configuration; names the fields that differ.
-    """
-    require_same_run(workdir, config)
-    path = Path(workdir) / "config.json"
-    if jax.process_index():
-        return  # the first process writes for all
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(configuration.to_json(config))
-    temporary.replace(path)
-
-
-def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
-    """Refuse a workdir of another configuration; one that is no run yet will do.
-
-    Raises:
-      CheckpointError: names the fields that differ.
-    """
-    if not (Path(workdir) / "config.json").exists():
-        return
-    differing = configuration.differences(read_config(workdir), config)
-    if differing:
-        raise CheckpointError(
-            f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
-            "name another --workdir, or give the fields those values"
-        )
-
-
 @contextlib.contextmanager
 def _said_in_one_line(folder: Path):
     """Turn what Orbax raises when it cannot write into one line that says what to do."""
     try:
         yield
-    except CheckpointError:
+    except UserError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError):  # of a computation or another process
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise CheckpointError(
+        raise UserError(
             f"{folder}: a checkpoint could not be written ({reason}); earlier ones are intact. "
             "Make room or the folder writable; the same command goes on from the newest"
         ) from error

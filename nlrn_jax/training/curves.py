@@ -1,14 +1,14 @@
 """Figures of training runs as PNG: the curves of one, of several, and what a study found."""
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nlrn_jax.training.log import series
+from nlrn_jax.training.record import series
+from nlrn_jax.writing import replaced
 
 # Told apart by the colour-blind too (Okabe and Ito 2008); then again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -100,16 +100,6 @@ def draw_study(
     _save(figure, path)
 
 
-def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Set uint8 pictures [H, W, 3] one below the other, flush left on white."""
-    width = max(picture.shape[1] for picture in pictures)
-    padded = [
-        np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
-        for picture in pictures
-    ]
-    return np.concatenate(padded)
-
-
 def _figure(panels: int):
     """Return a matplotlib figure and its axes in a row, outside of pyplot's global state."""
     from matplotlib.figure import Figure  # half a second, and only who draws needs it
@@ -148,10 +138,5 @@ def _time_unit(seconds: float) -> tuple[str, float]:
 
 
 def _save(figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.png")  # hidden from image.find
-    try:
-        figure.savefig(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as temporary:
+        figure.savefig(temporary, format="png")

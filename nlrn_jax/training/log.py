@@ -1,16 +1,11 @@
-"""Say what a run does: a progress bar or plain lines, JSON lines, TensorBoard, tables.
+"""Say what a run does: a progress bar or plain lines, its record, and TensorBoard."""
 
-`metrics.jsonl` is the record: one JSON object a line, `step` first, then named figures. A run that
-was killed and resumed leaves the same file as one that was not. TensorBoard shows the same figures.
-"""
-
-import json
+import contextlib
 import math
-import operator
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
@@ -18,8 +13,9 @@ from typing import TextIO
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
+
+from nlrn_jax.table import is_live
+from nlrn_jax.training.record import NAME, Record
 
 LINE_SECONDS = 10.0  # between two plain progress lines
 PACE_SECONDS = 60.0  # the memory of the smoothed speed
@@ -39,7 +35,8 @@ class Log:
       clock: seconds that only grow.
 
     Raises:
-      ValueError: steps out of order, or a line of `metrics.jsonl` that is not a step's figures.
+      ValueError: steps out of order.
+      UserError: a line of `metrics.jsonl` is not a step's figures.
     """
 
     def __init__(
@@ -51,47 +48,38 @@ class Log:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        from tensorboardX import SummaryWriter  # not above: importing this module stays cheap
-
         if not 0 <= first_step <= last_step:
             raise ValueError(f"need 0 <= first_step <= last_step, got {first_step}, {last_step}")
         self.folder = folder = Path(workdir)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "metrics.jsonl"
         kept_step = first_step if first_step > 0 else -1
-        dropped = _drop_lines_after(path, kept_step)
-
+        self._record = Record(folder, kept_step)
+        self._tensorboard = TensorBoard(folder / "tensorboard", kept_step + 1)
         self._last_step = last_step
         self._clock = clock
         self._pace = _Pace(clock)
         self._stream = stream or sys.stdout
         self._console = Console(file=self._stream)
-        self._bar = _progress_bar(self._console) if _is_live(self._console) else None
+        self._bar = _progress_bar(self._console) if is_live(self._console) else None
         self._task = None
         self._printed_at = -math.inf
         self._unprinted = ""
-        self._metrics = path.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(
-            str(folder / "tensorboard"),
-            purge_step=kept_step + 1,
-            flush_secs=10,
-            max_queue=0,  # no limit: its thread may have ended, and a full queue would wait for it
-            # tensorboardX names files by the second, and would overwrite one just written
-            filename_suffix=f".{time.time_ns()}",
-        )
-        if dropped:
-            self.say(f"{path}: dropped {dropped} lines written after step {first_step}")
+        if self._record.dropped:
+            lines = "line" if self._record.dropped == 1 else "lines"
+            dropped = f"dropped {self._record.dropped} {lines} written after step {first_step}"
+            self.say(f"{folder / NAME}: {dropped}")
 
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type | None = None, *_) -> None:
         if self._unprinted:
             self.say(self._unprinted)
         if self._task is not None:
             self._bar.stop()
-        self._metrics.close()
-        if _is_written(self._tensorboard):
+        self._record.close()
+        # after an error its own words matter, not that the rest could not be written either
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self._tensorboard.close()
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
@@ -103,13 +91,8 @@ class Log:
         if "step" in figures:
             raise ValueError("a figure cannot be called 'step': that is the line's own field")
         values = {name: float(value) for name, value in figures.items()}
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._metrics.write(json.dumps({"step": int(step)} | finite, allow_nan=False) + "\n")
-        self._metrics.flush()  # a killed run loses nothing
-        if not _is_written(self._tensorboard):
-            raise OSError(f"{self._tensorboard.logdir}: cannot be written to any more; is it full?")
-        for name, value in values.items():
-            self._tensorboard.add_scalar(name, value, int(step))
+        self._record.append(int(step), values)
+        self._tensorboard.figures(int(step), values)
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """Show a uint8 picture [H, W] or [H, W, 3] in TensorBoard; ValueError if it is neither."""
@@ -118,8 +101,7 @@ class Log:
             raise ValueError(
                 f"{name}: need uint8 [H, W] or [H, W, 3], got {picture.dtype} {picture.shape}"
             )
-        layout = "HW" if grey else "HWC"
-        self._tensorboard.add_image(name, np.asarray(picture), int(step), dataformats=layout)
+        self._tensorboard.picture(int(step), name, picture)
 
     def progress(self, step: int, loss: float, note: str = "") -> None:
         """Show where training is: a bar on a terminal, else a line every ten seconds.
@@ -175,98 +157,54 @@ class Silent:
         """Say nothing."""
 
 
-def read_figures(workdir: str | os.PathLike) -> list[dict]:
-    """Read the lines of a run's `metrics.jsonl` in their order, {'step': ..., figures} each.
+class TensorBoard:
+    """A file of TensorBoard's events, written as they come.
 
-    A last line that is still being written is left out.
+    tensorboardX's own SummaryWriter writes in a thread, which ends unseen when the disk is full.
 
-    Raises:
-      OSError: there is no such file.
-      ValueError: a line is not a step's figures.
+    Args:
+      folder: made if absent.
+      purge: TensorBoard forgets what earlier files of the folder say of this step and later ones.
     """
-    path = Path(workdir) / "metrics.jsonl"
-    return [figures for _, figures in _whole_lines(path, path.read_bytes().splitlines(True))]
 
+    def __init__(self, folder: Path, purge: int):
+        from tensorboardX import event_file_writer, summary  # slow, and only runs need it
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-def series(lines: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]:
-    """Return steps and values of a figure, from the lines that hold a finite one."""
-    held = [line for line in lines if line.get(name) is not None]
-    return [line["step"] for line in held], [line[name] for line in held]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._event, self._summary = folder, Event, summary
+        # by the second alone a file written just before would be overwritten
+        suffix = f".{time.time_ns()}"
+        self._file = event_file_writer.EventsWriter(str(folder / "events"), suffix)
+        start = SessionLog(status=SessionLog.START)
+        self._file.write_event(Event(step=purge, wall_time=time.time(), session_log=start))
+        self._flush()
 
+    def figures(self, step: int, values: Mapping[str, float]) -> None:
+        """Write figures; raises OSError if the disk is full."""
+        for name, value in values.items():
+            self._write(step, self._summary.scalar(name, value))
+        self._flush()
 
-def table(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    stream: TextIO | None = None,
-) -> None:
-    """Print a table: drawn on a terminal, aligned plain text elsewhere.
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """Write a uint8 picture [H, W] or [H, W, 3]."""
+        layout = "HW" if pixels.ndim == 2 else "HWC"
+        self._write(step, self._summary.image(name, pixels, dataformats=layout))
 
-    The first column is flush left, the others flush right. Cells are shown by `str`, so round
-    figures first. Raises ValueError if a row has not one cell for each column.
-    """
-    cells = [[str(cell) for cell in row] for row in rows]
-    for row in cells:
-        if len(row) != len(columns):
-            raise ValueError(f"table {title!r}: {len(columns)} columns, but the row {row}")
-    console = Console(file=stream or sys.stdout)
-    if not _is_live(console):
-        print(_plain_table(title, columns, cells), file=console.file, flush=True)
-        return
-    drawn = Table(title=Text(title), title_justify="left")
-    for index, column in enumerate(columns):
-        drawn.add_column(Text(column), justify="right" if index else "left")
-    for row in cells:
-        drawn.add_row(*map(Text, row))
-    console.print(drawn)
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
+    def _write(self, step: int, summary: object) -> None:
+        event = self._event(step=step, wall_time=time.time(), summary=summary)
+        self._file.write_event(event)
 
-def _plain_table(title: str, columns: Sequence[str], cells: list[list[str]]) -> str:
-    lines = [list(columns), *cells]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = (
-        [line[0].ljust(widths[0])]
-        + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        for line in lines
-    )
-    return "\n".join([title, *("  ".join(line).rstrip() for line in aligned)])
-
-
-def _drop_lines_after(path: Path, step: int) -> int:
-    """Rewrite JSON lines without the steps after `step`; return how many lines went.
-
-    A last line that a kill cut short goes too. What stays, stays byte for byte.
-    """
-    if not path.exists():
-        return 0
-    lines = path.read_bytes().splitlines(keepends=True)
-    kept = [
-        line.rstrip(b"\n") + b"\n"
-        for line, figures in _whole_lines(path, lines)
-        if figures["step"] <= step
-    ]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(b"".join(kept))
-    temporary.replace(path)
-    return len(lines) - len(kept)
-
-
-def _whole_lines(path: Path, lines: list[bytes]) -> list[tuple[bytes, dict]]:
-    """Pair lines with what they hold; a last one that a kill cut short is left out."""
-    whole = []
-    for number, line in enumerate(lines, 1):
+    def _flush(self) -> None:
         try:
-            figures = json.loads(line)
-            operator.index(figures["step"])
-            whole.append((line, figures))
-        except (ValueError, KeyError, TypeError) as error:
-            if line.endswith(b"\n"):  # whole, so no kill cut it
-                raise ValueError(
-                    f"{path}, line {number}: not a JSON object with a number 'step'; "
-                    "mend or delete the line"
-                ) from error
-    return whole
+            self._file.flush()
+        except OSError as error:
+            folder = self._folder
+            raise OSError(f"{folder}: cannot be written to any more; is it full?") from error
 
 
 class _Pace:
@@ -306,13 +244,3 @@ def _progress_bar(console: Console) -> Progress:
         console=console,
         refresh_per_second=4,
     )
-
-
-def _is_written(writer) -> bool:
-    """Return whether TensorBoard's thread is at work: after an error it ends, and closing waits."""
-    return writer.file_writer.event_writer._worker.is_alive()
-
-
-def _is_live(console: Console) -> bool:
-    # Not console.is_terminal: FORCE_COLOR, which build servers set, makes that true for a file
-    return console.file.isatty() and not console.is_dumb_terminal

@@ -7,16 +7,17 @@ with its rows of every batch; the first one alone shows and writes figures.
 import contextlib
 import time
 from pathlib import Path
+from typing import Protocol
 
 import grain
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import build_model
-from nlrn_jax.data import pixels as im
-from nlrn_jax.data.batches import batches, measure_speed, network_channels
+from nlrn_jax.data.batches import batches, measure_speed
+from nlrn_jax.data.pixels import network_channels
 from nlrn_jax.data.sources import Image
+from nlrn_jax.errors import NotFiniteError
 from nlrn_jax.network.mesh import (
     data_mesh,
     on_first_device,
@@ -25,13 +26,15 @@ from nlrn_jax.network.mesh import (
     share_out,
 )
 from nlrn_jax.network.model import count_parameters
-from nlrn_jax.scoring.evaluate import validate
-from nlrn_jax.scoring.validation import is_due
-from nlrn_jax.training.checkpoints import Checkpoints, claim_workdir
-from nlrn_jax.training.curves import draw_curve, stack
+from nlrn_jax.pictures.files import write_pixels
+from nlrn_jax.pictures.panels import stack
+from nlrn_jax.training.checkpoints import Checkpoints
+from nlrn_jax.training.curves import draw_curve
 from nlrn_jax.training.interruption import Interrupted, Interruption
-from nlrn_jax.training.log import Log, Silent, read_figures
+from nlrn_jax.training.log import Log, Silent
 from nlrn_jax.training.optim import learning_rate
+from nlrn_jax.training.record import read_record
+from nlrn_jax.training.run import claim_workdir
 from nlrn_jax.training.state import (
     TrainState,
     create_state,
@@ -43,12 +46,23 @@ from nlrn_jax.training.state import (
 COMPARED = 8  # held-out images in comparison.png: more than that nobody looks at
 
 
-class NotFiniteError(ArithmeticError):
-    """The loss or a gradient became infinite or NaN; the last good checkpoint is kept."""
+class Validator(Protocol):
+    """Who scores the network while it trains, such as `scoring.validation.Validator`."""
+
+    images: list[Image]
+
+    def due(self, step: int) -> bool:
+        """Say whether the checkpoint of a step is validated."""
+
+    def score(self, variables: dict) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Score {'params', 'batch_stats'}: figures by name, uint8 pictures by image.
+
+        Of the figures 'validation_psnr' and 'validation_baseline' are shown, dB.
+        """
 
 
 def train(
-    config: ConfigDict, workdir: str | Path, training: list[Image], held_out: list[Image]
+    config: ConfigDict, workdir: str | Path, images: list[Image], validator: Validator
 ) -> TrainState:
     """Train to `config.train.steps`, from the newest checkpoint of the workdir if there is one.
 
@@ -56,15 +70,15 @@ def train(
       config: checked configuration.
       workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, `curve.png`
         and `comparison.png`.
-      training: images to learn from, uint8 as decoded.
-      held_out: images to validate on; may be none.
+      images: to learn from, uint8 as decoded.
+      validator: scores the network at the checkpoints where that is due.
 
     Returns:
       The final state.
 
     Raises:
-      CheckpointError: the workdir belongs to another configuration, or cannot be written to.
-      DevicesError: the batch does not divide among the devices.
+      UserError: the workdir belongs to another configuration, or cannot be written to, or the batch
+        does not divide among the devices.
       NotFiniteError: training diverged.
       Interrupted: SIGTERM or SIGINT came, and all was saved.
     """
@@ -74,16 +88,16 @@ def train(
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
         first = checkpoints.newest or 0
         if first:
-            state = checkpoints.restore_state(first, state)
+            state = checkpoints.read_state(first, state)
         with _open_log(workdir, first, max(first, config.train.steps)) as log:
-            log.say(_greeting(workdir, config, state, len(training), len(held_out)))
+            log.say(_greeting(workdir, config, state, len(images), len(validator.images)))
             if first < config.train.steps:
-                images, processes = _as_seen(training, config), jax.process_count()
-                iterator = batches(images, config, first, jax.process_index(), processes)
+                seen, processes = _as_seen(images, config), jax.process_count()
+                iterator = batches(seen, config, first, jax.process_index(), processes)
                 speed = processes * measure_speed(iterator)
                 log.say(f"the loader gives {speed:,.0f} patches/s")
                 with contextlib.closing(iterator):  # ends its processes
-                    state = _loop(config, state, iterator, held_out, checkpoints, log)
+                    state = _loop(config, state, iterator, validator, checkpoints, log)
     return state
 
 
@@ -95,7 +109,7 @@ def _loop(
     config: ConfigDict,
     state: TrainState,
     iterator: grain.DatasetIterator,
-    held_out: list[Image],
+    validator: Validator,
     checkpoints: Checkpoints,
     log: Log | Silent,
 ) -> TrainState:
@@ -121,12 +135,12 @@ def _loop(
                 figures = _figures(state, config) | meter.figures()
                 state = state.replace(sums=empty())
             if saves:
-                validated = _validate(state, config, held_out, step, log)
+                validated = _validate(state, validator, step, log)
                 figures |= validated
             if figures:
                 log.write(step, figures)  # before the checkpoint: a resumed run keeps these lines
-            if saves and log.folder:
-                draw_curve(log.folder / "curve.png", read_figures(log.folder))
+            if saves and log.folder:  # that of the first process
+                draw_curve(log.folder / "curve.png", read_record(log.folder))
             if saves or stops:
                 checkpoints.save(state, config, validated.get("validation_psnr"))
                 meter.restart()
@@ -216,19 +230,21 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
     )
 
 
-def _validate(state, config, held_out, step, log) -> dict[str, float]:
+def _validate(
+    state: TrainState, validator: Validator, step: int, log: Log | Silent
+) -> dict[str, float]:
     """Validate in every process: the others would only wait, and not for as long as it may take."""
-    if not is_due(config, held_out, step):
+    if not validator.due(step):
         return {}
-    variables = on_first_device(evaluated_variables(state))
-    means, pictures = validate(build_model(config), variables, config, held_out)
-    for image, picture in zip(held_out, pictures, strict=True):
-        log.image(step, f"validation/{Path(image.name).name}", picture)
+    figures, pictures = validator.score(on_first_device(evaluated_variables(state)))
+    for name, picture in pictures.items():
+        log.image(step, f"validation/{Path(name).name}", picture)
     if log.folder:
-        im.write(log.folder / "comparison.png", stack(pictures[:COMPARED]))
-    psnr, baseline = means["network_psnr"], means["baseline_psnr"]
+        shown = list(pictures.values())[:COMPARED]
+        write_pixels(log.folder / "comparison.png", stack(shown))
+    psnr, baseline = figures["validation_psnr"], figures["validation_baseline"]
     log.say(f"step {step}: validation {psnr:.2f} dB, {psnr - baseline:+.2f} over its input")
-    return {"validation_psnr": psnr, "validation_baseline": baseline}
+    return figures
 
 
 def _as_seen(images: list[Image], config: ConfigDict) -> list[Image]:
@@ -236,7 +252,9 @@ def _as_seen(images: list[Image], config: ConfigDict) -> list[Image]:
     return [Image(name, network_channels(pixels, config.task, channels)) for name, pixels in images]
 
 
-def _greeting(workdir, config, state, training: int, held_out: int) -> str:
+def _greeting(
+    workdir: str | Path, config: ConfigDict, state: TrainState, training: int, held_out: int
+) -> str:
     parameters = count_parameters(state.variables["params"])
     step, last = int(state.step), config.train.steps
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""

@@ -33,7 +33,7 @@ def rest_idle_biases(gradients: dict) -> dict:
     on every number of devices, and the running means behind them, so that evaluation would too.
     """
 
-    def rest(path, gradient):
+    def rest(path: tuple, gradient: jax.Array) -> jax.Array:
         layer, name = (key.key for key in path[-2:])
         return jnp.zeros_like(gradient) if layer in IDLE and name == "bias" else gradient
 

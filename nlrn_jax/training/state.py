@@ -10,9 +10,8 @@ from jax.sharding import Mesh, Sharding
 from ml_collections import ConfigDict
 from optax import microbatching
 
-from nlrn_jax.config import build_model
 from nlrn_jax.network.mesh import by_batch, replicated
-from nlrn_jax.network.model import GREY_LEVELS, NLRN
+from nlrn_jax.network.model import GREY_LEVELS, NLRN, build_model
 from nlrn_jax.training.optim import optimizer, rest_idle_biases
 
 
@@ -43,7 +42,7 @@ def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainStat
     """
     model, train = build_model(config), config.train
 
-    def init(key):
+    def init(key: jax.Array) -> TrainState:
         variables = model.init(key, jnp.zeros((1, 3, 3, config.model.channels)))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -56,8 +55,14 @@ def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainStat
     return jax.jit(init, out_shardings=place)(jax.random.key(config.seed))
 
 
+def state_shapes(config: ConfigDict, place: Sharding) -> TrainState:
+    """Return the shapes of a state, and where it is to be, without making one."""
+    shapes = jax.eval_shape(lambda: create_state(config))
+    return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes)
+
+
 def trace_step(config: ConfigDict, mesh: Mesh, state: TrainState) -> jax.stages.Traced:
-    """Trace `train_step` for a mesh: the state on every device, the batch split, donating both.
+    """Trace `train_step` for a mesh: the state on every device and donated, the batch split.
 
     Args:
       config: the whole configuration.
@@ -93,7 +98,7 @@ def train_step(
       The state after, and the loss before it, in grey levels squared.
     """
 
-    def loss_of(params, batch):
+    def loss_of(params: dict, batch: dict) -> tuple[jax.Array, dict]:
         variables = state.variables | {"params": params}
         output, updated = model.apply(variables, batch["input"], train=True, mutable="batch_stats")
         return mean_squared_error(output, batch["target"], train.loss_crop), updated

@@ -1,0 +1,64 @@
+"""What a way to restore is, and what restores so: each pixel once, or overlapping patches.
+
+The command line (`modes.py`) and scoring (`scoring/methods.py`) each describe theirs; both take the
+window from `config.window`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from nlrn_jax.network.model import NLRN
+from nlrn_jax.restoring.patches import restore_patches
+from nlrn_jax.restoring.restore import Advance, restore, restore_by
+
+# (pixels of a picture, advance) -> its restored pixels, as `restore` takes and gives them
+Restorer = Callable[[np.ndarray, Advance | None], np.ndarray]
+
+
+class Way(NamedTuple):
+    """How a network restores pictures.
+
+    Attributes:
+      scale: 1 to denoise; 2, 3, ... to enlarge.
+      window: odd side of the neighborhood, where each pixel is computed once; None as in `restore`.
+      memory: bytes that this may take; None is `restore.default_memory()`.
+      exact: let its tiles overlap by all of a pixel's reach.
+      patch: side of overlapping patches instead, the published way; None: each pixel once.
+      stride: between patches, pixels.
+      batch: patches at a time.
+      ensemble: average over the eight flips and turns.
+    """
+
+    scale: int = 1
+    window: int | None = None
+    memory: int | None = None
+    exact: bool = False
+    patch: int | None = None
+    stride: int = 7
+    batch: int = 16
+    ensemble: bool = False
+
+
+def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
+    """Return what restores a picture with a network in this way."""
+
+    def once(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
+        return restore(
+            model, variables, pixels, scale=way.scale, neighborhood=way.window,
+            memory=way.memory, exact=way.exact, ensemble=way.ensemble, advance=advance,
+        )  # fmt: skip
+
+    def patches_of_plane(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:
+        return restore_patches(
+            model, variables, pixels, way.patch, way.stride, way.batch, advance
+        )  # fmt: skip
+
+    def by_patches(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
+        return restore_by(
+            patches_of_plane, model, pixels,
+            scale=way.scale, ensemble=way.ensemble, advance=advance,
+        )  # fmt: skip
+
+    return by_patches if way.patch else once

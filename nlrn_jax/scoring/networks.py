@@ -1,0 +1,115 @@
+"""Which networks are scored: checkpoints of runs, found and checked before any work."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from nlrn_jax import config as configuration
+from nlrn_jax.data.sources import Image, hold_out, read_images
+from nlrn_jax.errors import UserError
+from nlrn_jax.training.run import find_step, read_config
+
+_OF_NETWORKS = ("model.", "degrade.", "data.patch")  # fields that say what a network is
+
+
+class Network(NamedTuple):
+    """A checkpoint of a run that is to be evaluated; `config` is what it is evaluated with."""
+
+    name: str
+    run: str
+    checkpoint: int
+    config: ConfigDict
+
+
+def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -> list[Network]:
+    """Find what is to be evaluated, without reading weights.
+
+    Args:
+      runs: their workdirs.
+      checkpoints: of each run: 'newest', 'best' or steps.
+      config: what is measured, see `config.evaluated_as`.
+
+    Raises:
+      UserError: no run or checkpoint there, or one of another task.
+    """
+    names = _names(runs)
+    networks = []
+    for run in runs:
+        its = configuration.evaluated_as(read_config(run), config)
+        if its.task != config.task:
+            raise UserError(
+                f"{run} was trained for task {its.task!r}, --config is of task {config.task!r}: "
+                "name a recipe of its task"
+            )
+        steps = dict.fromkeys(find_step(run, checkpoint) for checkpoint in checkpoints)
+        for step in steps:
+            name = f"{names[run]} @{step}" if len(steps) > 1 else names[run]
+            networks.append(Network(name, run, step, its))
+    if len({network.config.model.channels for network in networks}) > 1:
+        raise UserError(
+            "networks of 1 and of 3 channels see different images: evaluate them one by one"
+        )
+    return networks
+
+
+def common_levels(networks: list[Network], config: ConfigDict) -> tuple[float, ...]:
+    """Return the noise levels or scales to evaluate: `evaluate.levels`, or those trained for.
+
+    Raises:
+      UserError: a scale that a network was not trained for, or no level common to all.
+    """
+    trained = [configuration.levels(network.config) for network in networks]
+    levels = tuple(dict.fromkeys(config.evaluate.levels))
+    if not levels:
+        levels = tuple(level for level in trained[0] if all(level in known for known in trained))
+        if not levels:
+            raise UserError(
+                "the networks were trained for different levels: name config.evaluate.levels"
+            )
+    for network, known in zip(networks, trained, strict=True):
+        if config.task == "sr" and not set(levels) <= set(known):
+            raise UserError(
+                f"config.evaluate.levels={levels}: {network.run} was trained for {known}"
+            )
+    return levels
+
+
+def remarks(networks: list[Network], levels: tuple[float, ...], config: ConfigDict) -> list[str]:
+    """Say, a line each, in what networks are not what --config describes, or meet new noise."""
+    lines = []
+    for network in {network.run: network for network in networks}.values():
+        differing = configuration.differences(network.config, config)
+        fields = [line for line in differing if line.startswith(_OF_NETWORKS)]
+        if fields:
+            text = "; ".join(fields)
+            lines.append(f"{network.run} is used as it was trained, whatever --config says: {text}")
+        known = configuration.levels(network.config)
+        new = [level for level in levels if not min(known) <= level <= max(known)]
+        if new:
+            lines.append(
+                f"{network.run} was trained for {known}, and meets {tuple(new)} first here"
+            )
+    return lines
+
+
+def held_out_images(networks: list[Network]) -> list[Image]:
+    """Read the images that the runs kept out of their training.
+
+    Raises:
+      UserError: they are not the same.
+    """
+    sources = {(network.config.data.train, network.config.data.holdout) for network in networks}
+    if len(sources) > 1:
+        raise UserError(
+            "the runs keep different images out of training: name what to score in config.data.eval"
+        )
+    ((source, count),) = sources
+    return hold_out(read_images(source), count)[1]
+
+
+def _names(runs: list[str]) -> dict[str, str]:
+    """Name each run by its folder, or by its whole path where two folders are called alike."""
+    short = {run: f"NLRN {Path(run).resolve().name}" for run in runs}
+    alike = len(set(short.values())) < len(runs)
+    return {run: f"NLRN {run}" for run in runs} if alike else short
