@@ -1,12 +1,12 @@
 """The Non-Local Recurrent Network itself: pure functions and Flax modules. Imports no other room.
 
-Read in this order:
+Read in this order, from the entry down:
     model         NLRN, its recurrent cell and its norms
+    correlation   how the correlation is carried from state to state
     non_local     the non-local operation: every position looks at its neighborhood
     whole         ... where the neighborhood is the whole input
     windowed      ... where it is a window, tile by tile
     response      ... one tile of queries against the keys that it sees
-    correlation   the correlation, handed from state to state
     convolution   the 3x3 convolution, fast in a loop
     mesh          the devices, and what each of them holds
 """

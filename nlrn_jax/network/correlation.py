@@ -1,4 +1,4 @@
-"""The correlation handed from state to state, without being kept in every state for the gradient.
+"""The correlation on its way from state to state, and the four ways to carry it.
 
 The backward pass of a state needs the logits of that state, [N, HW, HW] for the whole input: kept
 for twelve states they are most of the memory of training. But the correlation is a running sum,
@@ -11,93 +11,218 @@ carry that is zero and unused on the way forward (compilers drop it), whose "gra
 back is, by agreement, the correlation after the state. `finish` starts it with that of the last
 state; each state works with it, subtracts its own part, and hands the rest to the state before.
 
-Two forms, the same function: the logits themselves, or the *embeddings* of all states so far side
-by side, whose product they are.
+`carrier_of` chooses the way by the fields of a network: those of its recipe in training; where
+pictures are restored, `restoring/tiles.py` sets `carry` by the memory that there is.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nlrn_jax.network.non_local import backward, forward, initial_correlation, undo
+from nlrn_jax.network.non_local import Form, form_of, respond
+from nlrn_jax.network.response import Residuals
+
+Stack = tuple[jax.Array, jax.Array]  # theta and phi of all states, zero for those to come
 
 
 class Carry(NamedTuple):
     """The correlation between two states, and its echo.
 
     Attributes:
-      value: logits, or a pair (thetas, phis) [N, H, W, T l], zero for the states to come.
+      value: logits, or theta and phi of all states side by side, [N, H, W, T l] each.
       echo: like the value.
     """
 
-    value: jax.Array | tuple[jax.Array, jax.Array]
-    echo: jax.Array | tuple[jax.Array, jax.Array]
+    value: jax.Array | Stack
+    echo: jax.Array | Stack
 
 
-def start_logits(shape: tuple[int, ...], neighborhood: int | None) -> Carry:
-    """Return the correlation before the first state for features [N, H, W, ...], as logits."""
-    zero = initial_correlation(shape, neighborhood)
-    return Carry(zero, zero)
+Correlation = jax.Array | Carry | None
 
 
-def start_embeddings(shape: tuple[int, ...], width: int, dtype: str) -> Carry:
-    """Return the same as embeddings; `width` is T l, that of all states side by side."""
-    zero = jnp.zeros((*shape[:3], width), dtype)
-    return Carry((zero, zero), (zero, zero))
+class Carrier(NamedTuple):
+    """How the correlation is carried.
+
+    Attributes:
+      start: (shape, dtype) -> the correlation before the first state. The shape is [N, H, W, T l],
+        that of the embeddings of all T states side by side.
+      respond: (theta, phi, g, correlation, index, size) -> the response and the new correlation.
+        `index` counts the states before this one; the others are as those of `non_local`.
+      finish: (features of the last state, its correlation) -> the features.
+    """
+
+    start: Callable[[tuple[int, ...], str], Correlation]
+    respond: Callable[..., tuple[jax.Array, Correlation]]
+    finish: Callable[[jax.Array, Correlation], jax.Array]
+
+
+@functools.cache
+def carrier_of(neighborhood: int | None, propagate: bool, carry: str, remat: str) -> Carrier:
+    """Return how the correlation is carried; arguments as the attributes of `NLRN`.
+
+    Raises:
+      ValueError: carry, remat or neighborhood is not one of those.
+    """
+    if carry not in ("logits", "embeddings"):
+        raise ValueError(f"{carry=} should be 'logits' or 'embeddings'")
+    if remat not in ("nothing", "correlation", "states"):
+        raise ValueError(f"{remat=} should be 'nothing', 'correlation' or 'states'")
+    form = form_of(neighborhood)
+    if not propagate:
+        return _anew(form)
+    if carry == "embeddings":
+        return _stacked(form)
+    return _kept(form) if remat == "nothing" else _undone(form)
+
+
+def _anew(form: Form) -> Carrier:
+    """Carry nothing: every state compares anew."""
+    return Carrier(
+        start=lambda shape, dtype: None,
+        respond=lambda theta, phi, g, nothing, index, size: respond(
+            theta, phi, g, nothing, size, form
+        ),
+        finish=lambda features, nothing: features,
+    )
+
+
+def _kept(form: Form) -> Carrier:
+    """Carry the logits, and keep those of every state for the gradient: the fastest."""
+    return Carrier(
+        start=lambda shape, dtype: form.zero(shape),
+        respond=lambda theta, phi, g, logits, index, size: respond(
+            theta, phi, g, logits, size, form
+        ),
+        finish=lambda features, logits: features,
+    )
+
+
+def _undone(form: Form) -> Carrier:
+    """Carry the logits; on the way back, have those of a state from those of the next."""
+
+    def start(shape: tuple[int, ...], dtype: str) -> Carry:
+        zero = form.zero(shape)
+        return Carry(zero, zero)
+
+    return Carrier(
+        start,
+        respond=lambda theta, phi, g, carry, index, size: _respond_to_logits(
+            theta, phi, g, carry, size, form
+        ),
+        finish=_finish,
+    )
+
+
+def _stacked(form: Form) -> Carrier:
+    """Carry theta and phi of all states, whose product the correlation is: the least memory."""
+
+    def start(shape: tuple[int, ...], dtype: str) -> Carry:
+        zero = jnp.zeros(shape, dtype)
+        return Carry((zero, zero), (zero, zero))
+
+    return Carrier(
+        start,
+        respond=lambda theta, phi, g, carry, index, size: _respond_to_stack(
+            theta, phi, g, carry, index, size, form
+        ),
+        finish=_finish,
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def propagate_logits(theta, phi, g, carry: Carry, size, neighborhood):
-    """Apply the non-local operation to a carry of logits: response [N, H, W, m] and new carry.
-
-    Arguments as those of `non_local`.
-    """
-    response, _, value = forward(theta, phi, g, carry.value, size, neighborhood)
+def _respond_to_logits(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    carry: Carry,
+    size: jax.Array | None,
+    form: Form,
+) -> tuple[jax.Array, Carry]:
+    response, _, value = form.forward(theta, phi, g, carry.value, size)
     return response, Carry(value, carry.echo)
 
 
-def _logits_forward(theta, phi, g, carry, size, neighborhood):
-    response, normaliser, value = forward(theta, phi, g, carry.value, size, neighborhood)
-    return (response, Carry(value, carry.echo)), (theta, phi, g, size, normaliser, response)
+def _logits_forward(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    carry: Carry,
+    size: jax.Array | None,
+    form: Form,
+) -> tuple[tuple[jax.Array, Carry], Residuals]:
+    response, normaliser, value = form.forward(theta, phi, g, carry.value, size)
+    residuals = Residuals(theta, phi, g, None, size, normaliser, response)  # the echo has the rest
+    return (response, Carry(value, carry.echo)), residuals
 
 
-def _logits_backward(neighborhood, residuals, gradients):
-    theta, phi, g, size, normaliser, response = residuals
+def _logits_backward(
+    form: Form, residuals: Residuals, gradients: tuple[jax.Array, Carry]
+) -> tuple[jax.Array, jax.Array, jax.Array, Carry, None]:
     d_response, (d_value, value) = gradients
-    kept = theta, phi, g, value, size, normaliser, response
-    *by_inputs, d_value = backward(neighborhood, kept, d_response, d_value)
-    return *by_inputs, Carry(d_value, undo(theta, phi, value, neighborhood)), None
+    *by_inputs, d_value = form.backward(residuals._replace(correlation=value), d_response, d_value)
+    earlier = form.undo(residuals.theta, residuals.phi, value)
+    return *by_inputs, Carry(d_value, earlier), None
 
 
-propagate_logits.defvjp(_logits_forward, _logits_backward)
+_respond_to_logits.defvjp(_logits_forward, _logits_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
-def propagate_embeddings(theta, phi, g, carry: Carry, index, size, neighborhood):
-    """Apply the non-local operation to a carry of embeddings: response and new carry.
-
-    `index` is the number of states before this one; other arguments as those of `non_local`.
-    """
+def _respond_to_stack(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    carry: Carry,
+    index: jax.Array,
+    size: jax.Array | None,
+    form: Form,
+) -> tuple[jax.Array, Carry]:
     value = _placed(carry.value, (theta, phi), index)
-    response, _, _ = forward(*value, g, None, size, neighborhood)
+    response, _, _ = form.forward(*value, g, None, size)
     return response, Carry(value, carry.echo)
 
 
-def _embeddings_forward(theta, phi, g, carry, index, size, neighborhood):
+class _StackResiduals(NamedTuple):
+    """What a state keeps of its forward pass; theta and phi are in the stack that the echo brings.
+
+    `empty` is [0, H, W, l], of the width of one state.
+    """
+
+    g: jax.Array
+    index: jax.Array
+    size: jax.Array | None
+    normaliser: jax.Array
+    response: jax.Array
+    empty: jax.Array
+
+
+def _stack_forward(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    carry: Carry,
+    index: jax.Array,
+    size: jax.Array | None,
+    form: Form,
+) -> tuple[tuple[jax.Array, Carry], _StackResiduals]:
     value = _placed(carry.value, (theta, phi), index)
-    response, normaliser, _ = forward(*value, g, None, size, neighborhood)
-    empty = jnp.zeros_like(theta[:0])  # of the width of one state
-    return (response, Carry(value, carry.echo)), (g, index, size, normaliser, response, empty)
+    response, normaliser, _ = form.forward(*value, g, None, size)
+    empty = jnp.zeros_like(theta[:0])
+    residuals = _StackResiduals(g, index, size, normaliser, response, empty)
+    return (response, Carry(value, carry.echo)), residuals
 
 
-def _embeddings_backward(neighborhood, residuals, gradients):
+def _stack_backward(
+    form: Form, residuals: _StackResiduals, gradients: tuple[jax.Array, Carry]
+) -> tuple[jax.Array, jax.Array, jax.Array, Carry, None, None]:
     g, index, size, normaliser, response, empty = residuals
     d_response, (d_later, value) = gradients
-    kept = *value, g, None, size, normaliser, response
-    *d_value, d_g, _ = backward(neighborhood, kept, d_response, None)
+    kept = Residuals(*value, g, None, size, normaliser, response)
+    *d_value, d_g, _ = form.backward(kept, d_response, None)
     d_value = jax.tree.map(jnp.add, tuple(d_value), d_later)
     shape = *g.shape[:3], empty.shape[-1]
     d_theta, d_phi = (_cut(d, index, shape) for d in d_value)
@@ -106,33 +231,33 @@ def _embeddings_backward(neighborhood, residuals, gradients):
     return d_theta, d_phi, d_g, earlier, None, None
 
 
-propagate_embeddings.defvjp(_embeddings_forward, _embeddings_backward)
+_respond_to_stack.defvjp(_stack_forward, _stack_backward)
 
 
 @jax.custom_vjp
-def finish(features: jax.Array, carry: Carry) -> jax.Array:
-    """Return the features of the last state; on the way back, start the echo."""
+def _finish(features: jax.Array, carry: Carry) -> jax.Array:
+    """Return the features; on the way back, start the echo with the last state's correlation."""
     return features
 
 
-def _finish_forward(features, carry):
+def _finish_forward(features: jax.Array, carry: Carry) -> tuple[jax.Array, jax.Array | Stack]:
     return features, carry.value
 
 
-def _finish_backward(value, d_features):
+def _finish_backward(value: jax.Array | Stack, d_features: jax.Array) -> tuple[jax.Array, Carry]:
     return d_features, Carry(jax.tree.map(jnp.zeros_like, value), value)
 
 
-finish.defvjp(_finish_forward, _finish_backward)
+_finish.defvjp(_finish_forward, _finish_backward)
 
 
-def _placed(stacks, states, index):
+def _placed(stack: Stack, state: Stack, index: jax.Array) -> Stack:
     """Put theta and phi of a state at their place among those of all states."""
     return tuple(
-        lax.dynamic_update_slice_in_dim(stack, new, index * new.shape[-1], axis=3)
-        for stack, new in zip(stacks, states, strict=True)
+        lax.dynamic_update_slice_in_dim(all_states, new, index * new.shape[-1], axis=3)
+        for all_states, new in zip(stack, state, strict=True)
     )
 
 
-def _cut(stack, index, shape):
+def _cut(stack: jax.Array, index: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return lax.dynamic_slice_in_dim(stack, index * shape[-1], shape[-1], axis=3)

@@ -1,6 +1,7 @@
 """The Non-Local Recurrent Network (Liu, Wen, Fan, Loy, Huang, NeurIPS 2018).
 
-One cell, applied `steps` times with the same weights, carries a feature map and the correlation:
+One cell, applied `steps` times, carries a feature map and the correlation. Its convolutions are
+the same in every state (unless `share` is off), its batch norms each state's own:
 
     s_0 = conv(BN(255 x)),  corr_0 = 0
     u = relu(BN_1(s_{t-1}))
@@ -18,17 +19,11 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from ml_collections import ConfigDict
 
 from nlrn_jax.network.convolution import convolve
-from nlrn_jax.network.correlation import (
-    Carry,
-    finish,
-    propagate_embeddings,
-    propagate_logits,
-    start_embeddings,
-    start_logits,
-)
-from nlrn_jax.network.non_local import KEPT, initial_correlation, non_local, respond
+from nlrn_jax.network.correlation import Carrier, Correlation, carrier_of
+from nlrn_jax.network.non_local import KEPT
 from nlrn_jax.network.whole import within
 
 GREY_LEVELS = 255.0
@@ -37,6 +32,9 @@ glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the aut
 batch_norm = functools.partial(
     nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
 )
+
+
+Norms = tuple[jax.Array, jax.Array]  # scales and offsets of batch norms
 
 
 class Conv3x3(nn.Module):
@@ -64,29 +62,28 @@ class Cell(nn.Module):
 
     Attributes:
       embedding: size l of theta and phi.
-      neighborhood: odd side of the window, or None for the whole input.
-      propagate: hand the correlation on to the next state.
-      carry: as 'logits', or as the 'embeddings' of all states so far.
-      kept: keep the logits of every state for the gradient.
+      carrier: how the correlation is carried.
       dtype: of the convolutions and products; softmax, correlation and statistics are float32.
       train: use and update batch statistics instead of the running ones.
     """
 
     embedding: int
-    neighborhood: int | None
-    propagate: bool
-    carry: str
-    kept: bool
+    carrier: Carrier
     dtype: str
     train: bool
 
     @nn.compact
-    def __call__(self, carry, own, first, size):
+    def __call__(
+        self,
+        carry: tuple[jax.Array, Correlation],
+        own: tuple[jax.Array, Norms],
+        first: jax.Array,
+        size: jax.Array | None,
+    ) -> tuple[tuple[jax.Array, Correlation], None]:
         """Apply one state.
 
         Args:
-          carry: features [N, H, W, F] and correlation: logits where they are kept, else
-            `propagation.Carry`, or None without propagation.
+          carry: features [N, H, W, F], and the correlation as its carrier has it.
           own: the index of this state, and its batch norm scales and offsets, two arrays [3, F].
           first: the first state s_0, [N, H, W, F].
           size: rows and columns that hold the image, or None for all.
@@ -103,28 +100,17 @@ class Cell(nn.Module):
         theta = embed(self.embedding, name="theta")(u)
         phi = embed(self.embedding, name="phi")(u)
         g = embed(filters, name="g", kernel_init=nn.initializers.zeros)(u)
-        response, correlation = self.compare(theta, phi, g, correlation, index, size)
+        response, correlation = self.carrier.respond(theta, phi, g, correlation, index, size)
         u = self.normalize("norm_2", u + response, norms, 1)
         u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
         u = nn.relu(self.normalize("norm_3", u, norms, 2))
         state = Conv3x3(filters, self.dtype, name="conv_b")(u, size) + first
-        for name, kept in (("query", theta), ("key", phi), ("state", state)):
-            self.sow("intermediates", name, kept)  # for explain.py; does nothing unless asked for
+        for name, seen in (("query", theta), ("key", phi), ("state", state)):
+            self.sow("intermediates", name, seen)  # for looking/insight.py, where it asks for them
         return (state, correlation), None
 
-    def compare(self, theta, phi, g, correlation, index, size):
-        """Apply the non-local operation with the correlation as it is carried, if it is."""
-        window = self.neighborhood
-        if not self.propagate:
-            return respond(theta, phi, g, window, size), None
-        if self.carry == "embeddings":
-            return propagate_embeddings(theta, phi, g, correlation, index, size, window)
-        if self.kept:
-            return non_local(theta, phi, g, correlation, window, size)
-        return propagate_logits(theta, phi, g, correlation, size, window)
-
     @functools.partial(nn.remat, static_argnums=(1, 4), prevent_cse=False)
-    def normalize(self, name, x, norms, index):
+    def normalize(self, name: str, x: jax.Array, norms: Norms, index: int) -> jax.Array:
         """Apply a batch norm whose statistics are scanned and whose affine part is an input.
 
         The backward pass normalizes again: that is faster than keeping what lies in between.
@@ -189,10 +175,6 @@ class NLRN(nn.Module):
           ValueError: the input is not [N, H, W, channels], carry or remat is unknown, or there is
             a size in training.
         """
-        if self.carry not in ("logits", "embeddings"):
-            raise ValueError(f"carry={self.carry!r} should be 'logits' or 'embeddings'")
-        if self.remat not in ("nothing", "correlation", "states"):
-            raise ValueError(f"remat={self.remat!r} should be 'nothing', 'correlation' or 'states'")
         if train and size is not None:
             raise ValueError("size is for evaluation: padding would enter the batch statistics")
         if x.ndim != 4 or x.shape[-1] != self.channels:
@@ -210,6 +192,7 @@ class NLRN(nn.Module):
         """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
         # prevent_cse=False: inside a scan nothing can be merged, and the barriers would cost time
         keep = jax.checkpoint_policies.save_only_these_names(*KEPT)
+        carrier = carrier_of(self.neighborhood, self.propagate, self.carry, self.remat)
         cell = nn.scan(
             nn.remat(Cell, prevent_cse=False, policy=keep) if self.remat == "states" else Cell,
             variable_broadcast="params" if self.share else False,
@@ -218,46 +201,35 @@ class NLRN(nn.Module):
             split_rngs={"params": not self.share},
             in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,
-        )(
-            self.embedding, self.neighborhood, self.propagate, self.carry, self.kept, self.dtype,
-            train, name="cell",
-        )  # fmt: skip
+        )(self.embedding, carrier, self.dtype, train, name="cell")
         norms = StateNorms(self.steps, self.filters, name="norms")()
+        start = carrier.start((*s0.shape[:3], self.steps * self.embedding), self.dtype)
         own = jnp.arange(self.steps), norms
-        (features, correlation), _ = cell((s0, self.start(s0)), own, s0, size)
-        return finish(features, correlation) if isinstance(correlation, Carry) else features
-
-    @property
-    def kept(self) -> bool:
-        """Whether the logits of every state are kept for the gradient."""
-        return self.remat == "nothing" and self.carry == "logits"
-
-    def start(self, s0: jax.Array) -> Carry | jax.Array | None:
-        """Return the correlation before the first state, as it is carried."""
-        if not self.propagate:
-            return None
-        if self.carry == "embeddings":
-            return start_embeddings(s0.shape, self.steps * self.embedding, self.dtype)
-        start = initial_correlation if self.kept else start_logits
-        return start(s0.shape, self.neighborhood)
+        (features, correlation), _ = cell((s0, start), own, s0, size)
+        return carrier.finish(features, correlation)
 
 
 class StateNorms(nn.Module):
     """Scales and offsets of the three batch norms of every state, two arrays [T, 3, F]."""
 
-    steps: int
+    states: int
     filters: int
 
     @nn.compact
-    def __call__(self):
+    def __call__(self) -> Norms:
         """Return scale and offset."""
-        shape = (self.steps, 3, self.filters)
+        shape = (self.states, 3, self.filters)
         return (
             self.param("scale", nn.initializers.ones, shape),
             self.param("offset", nn.initializers.zeros, shape),
         )
 
 
-def count_parameters(params) -> int:
+def build_model(config: ConfigDict) -> NLRN:
+    """Make the network that a configuration describes."""
+    return NLRN(**config.model.to_dict())
+
+
+def count_parameters(params: dict) -> int:
     """Count the trainable numbers in a tree."""
     return sum(p.size for p in jax.tree.leaves(params))

@@ -9,14 +9,54 @@ Pure functions. Correlation and softmax are float32 whatever the inputs are.
 """
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
 from nlrn_jax.network import whole, windowed
 from nlrn_jax.network.mesh import on_each_device
+from nlrn_jax.network.response import Residuals
 
 KEPT = ("response", "normaliser")  # by rematerialisation: with these, no logits are formed again
+
+Responded = tuple[jax.Array, jax.Array, jax.Array | None]  # response, normaliser, correlation
+Gradients = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]  # theta, phi, g, correlation
+
+
+class Form(NamedTuple):
+    """The operation in the form that a neighborhood wants: over the whole input, or in windows.
+
+    Attributes:
+      forward: (theta, phi, g, correlation or None, size or None) -> `Responded`.
+      backward: (residuals, gradient by response, gradient by correlation or None) -> `Gradients`.
+      undo: (theta, phi, correlation) -> the correlation before the state that added them to it.
+      zero: shape [N, H, W, ...] -> the correlation before the first state.
+    """
+
+    forward: Callable[..., Responded]
+    backward: Callable[[Residuals, jax.Array, jax.Array | None], Gradients]
+    undo: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    zero: Callable[[tuple[int, ...]], jax.Array]
+
+
+@functools.cache
+def form_of(neighborhood: int | None) -> Form:
+    """Return the form of the operation for a neighborhood.
+
+    Raises:
+      ValueError: it is neither odd and positive, nor None.
+    """
+    if neighborhood is None:
+        return Form(_named(whole.forward), whole.backward, whole.undo, whole.zero)
+    if neighborhood < 1 or neighborhood % 2 == 0:
+        raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")
+    forward, backward, undo, zero = (
+        functools.partial(function, neighborhood=neighborhood)
+        for function in (_forward_in_windows, _backward_in_windows, windowed.undo, windowed.zero)
+    )
+    return Form(_named(forward), backward, functools.partial(on_each_device, undo), zero)
 
 
 def non_local(
@@ -50,98 +90,107 @@ def non_local(
     Raises:
       ValueError: shapes that do not belong together, or a neighborhood that is not odd.
     """
-    _check(theta, phi, g, neighborhood)
-    correlation = _started(correlation, theta.shape, neighborhood)
-    return _respond(theta, phi, g, correlation, size, neighborhood)
-
-
-def respond(theta, phi, g, neighborhood=None, size=None) -> jax.Array:
-    """Return the response of `non_local` alone, where nothing is carried: [N, H, W, m].
-
-    No logits are kept for the gradient either: it forms them again.
-    """
-    return _respond(theta, phi, g, None, size, neighborhood)[0]
-
-
-def initial_correlation(shape, neighborhood=None) -> jax.Array:
-    """Return the correlation before the first state, zero, for inputs [N, H, W, ...]."""
-    if neighborhood is None:
-        return whole.zero_correlation(shape)
-    return windowed.zero_correlation(shape, neighborhood)
-
-
-def forward(theta, phi, g, correlation, size, neighborhood):
-    """Return response, normaliser and correlation in the form of the neighborhood."""
-    _check(theta, phi, g, neighborhood)
-
-    def of_windows(theta, phi, g, correlation):
-        return windowed.forward(theta, phi, g, correlation, size, neighborhood)
-
-    if neighborhood is None:
-        parts = whole.forward(theta, phi, g, correlation, size)
-    else:
-        parts = on_each_device(of_windows, theta, phi, g, correlation)
-    response, normaliser, correlation = parts
-    return *map(checkpoint_name, (response, normaliser), KEPT), correlation
-
-
-def backward(neighborhood, residuals, d_response, d_correlation):
-    """Return the gradients by theta, phi, g and carried correlation.
-
-    `residuals`: the inputs of `forward` but for the neighborhood, with the correlation that it
-    returned instead of the one it was given, then its normaliser and response.
-    """
-    *inputs, size, normaliser, response = residuals
-    if neighborhood is None:
-        return whole.backward(*residuals, d_response, d_correlation)
-
-    def of_windows(theta, phi, g, correlation, *others):
-        return windowed.backward(theta, phi, g, correlation, size, *others, neighborhood)
-
-    return on_each_device(of_windows, *inputs, normaliser, response, d_response, d_correlation)
-
-
-def undo(theta, phi, correlation, neighborhood) -> jax.Array:
-    """Return the correlation before the state that added `theta` and `phi` to it."""
-    if neighborhood is None:
-        return whole.undo(theta, phi, correlation)
-    of_windows = functools.partial(windowed.undo, neighborhood=neighborhood)
-    return on_each_device(of_windows, theta, phi, correlation)
+    form = form_of(neighborhood)
+    _check(theta, phi, g)
+    correlation = _started(correlation, form, theta.shape, neighborhood)
+    return respond(theta, phi, g, correlation, size, form)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def _respond(theta, phi, g, correlation, size, neighborhood):
-    response, _, correlation = forward(theta, phi, g, correlation, size, neighborhood)
+def respond(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    correlation: jax.Array | None,
+    size: jax.Array | None,
+    form: Form,
+) -> tuple[jax.Array, jax.Array | None]:
+    """Return response and new correlation, arguments as those of `non_local`.
+
+    The logits are kept for the gradient. Where the correlation is None nothing is carried and
+    nothing is kept: the gradient forms them again.
+    """
+    response, _, correlation = form.forward(theta, phi, g, correlation, size)
     return response, correlation
 
 
-def _respond_forward(theta, phi, g, correlation, size, neighborhood):
-    response, normaliser, correlation = forward(theta, phi, g, correlation, size, neighborhood)
-    return (response, correlation), (theta, phi, g, correlation, size, normaliser, response)
+def _respond_forward(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    correlation: jax.Array | None,
+    size: jax.Array | None,
+    form: Form,
+) -> tuple[tuple[jax.Array, jax.Array | None], Residuals]:
+    response, normaliser, correlation = form.forward(theta, phi, g, correlation, size)
+    residuals = Residuals(theta, phi, g, correlation, size, normaliser, response)
+    return (response, correlation), residuals
 
 
-def _respond_backward(neighborhood, residuals, gradients):
-    return *backward(neighborhood, residuals, *gradients), None
+def _respond_backward(
+    form: Form, residuals: Residuals, gradients: tuple[jax.Array, jax.Array | None]
+) -> tuple[jax.Array | None, ...]:
+    return *form.backward(residuals, *gradients), None
 
 
-_respond.defvjp(_respond_forward, _respond_backward)
+respond.defvjp(_respond_forward, _respond_backward)
 
 
-def _check(theta, phi, g, neighborhood) -> None:
+def _forward_in_windows(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    correlation: jax.Array | None,
+    size: jax.Array | None,
+    neighborhood: int,
+) -> Responded:
+    def of_share(*batched: jax.Array | None) -> Responded:
+        return windowed.forward(*batched, size, neighborhood)
+
+    return on_each_device(of_share, theta, phi, g, correlation)
+
+
+def _backward_in_windows(
+    residuals: Residuals,
+    d_response: jax.Array,
+    d_correlation: jax.Array | None,
+    neighborhood: int,
+) -> Gradients:
+    def of_share(
+        share: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
+    ) -> Gradients:
+        share = share._replace(size=residuals.size)  # one for all images: every device has it
+        return windowed.backward(share, d_response, d_correlation, neighborhood)
+
+    batched = residuals._replace(size=None)
+    return on_each_device(of_share, batched, d_response, d_correlation)
+
+
+def _named(forward: Callable[..., Responded]) -> Callable[..., Responded]:
+    """Give what rematerialisation may keep its names."""
+
+    def named(*arguments: jax.Array | None) -> Responded:
+        response, normaliser, correlation = forward(*arguments)
+        return *map(checkpoint_name, (response, normaliser), KEPT), correlation
+
+    return named
+
+
+def _check(theta: jax.Array, phi: jax.Array, g: jax.Array) -> None:
     if theta.ndim != 4 or theta.shape != phi.shape or theta.shape[:3] != g.shape[:3]:
         raise ValueError(
             "non_local wants theta and phi [N, H, W, l] and g [N, H, W, m], "
             f"got {theta.shape}, {phi.shape} and {g.shape}"
         )
-    if neighborhood is not None and (neighborhood < 1 or neighborhood % 2 == 0):
-        raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")
 
 
-def _started(correlation, shape, neighborhood) -> jax.Array:
+def _started(
+    correlation: jax.Array | None, form: Form, shape: tuple[int, ...], neighborhood: int | None
+) -> jax.Array:
     """Return the correlation to add to, and refuse one of another input or neighborhood."""
     if correlation is None:
-        return initial_correlation(shape, neighborhood)
-    wanted = jax.eval_shape(lambda: initial_correlation(shape, neighborhood)).shape
+        return form.zero(shape)
+    wanted = jax.eval_shape(lambda: form.zero(shape)).shape
     if correlation.shape != wanted:
         raise ValueError(
             f"correlation {correlation.shape} does not belong to theta {shape} and "

@@ -4,19 +4,70 @@ The tile of `whole.py` is a whole image; `windowed.py` walks over small ones. Th
 recomputes the softmax from the logits and the saved normalisers instead of keeping it.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 MASKED = -1e30  # finite: a query outside the image has no key at all, and must not become NaN
 
 
-def respond(query, key, value, carried, mask):
+class Residuals(NamedTuple):
+    """What the operation keeps of its forward pass for the backward one.
+
+    Attributes:
+      theta, phi, g: its inputs, [N, H, W, l] twice and [N, H, W, m].
+      correlation: the logits that it returned, float32, or None where nothing is carried.
+      size: int32 [2], rows and columns that hold an image, or None for all.
+      normaliser: log of the sum of exponentials of each query, float32.
+      response: what it returned, [N, H, W, m].
+    """
+
+    theta: jax.Array
+    phi: jax.Array
+    g: jax.Array
+    correlation: jax.Array | None
+    size: jax.Array | None
+    normaliser: jax.Array
+    response: jax.Array
+
+    def overlap(self, d_response: jax.Array) -> jax.Array:
+        """Return the sum of each response times its gradient: float32 [N, H, W, 1]."""
+        return jnp.sum(self.response.astype(jnp.float32) * d_response, -1, keepdims=True)
+
+
+class Tile(NamedTuple):
+    """The same of one tile of Q queries and K keys.
+
+    Attributes:
+      query, key, value: [Q, l], [K, l], [K, m].
+      logits: those that `respond` returned, [Q, K], or None to form them again.
+      mask: 0 or MASKED, broadcastable to [Q, K], or None where every key is seen.
+      normaliser, overlap: [Q] and [Q, 1].
+    """
+
+    query: jax.Array
+    key: jax.Array
+    value: jax.Array
+    logits: jax.Array | None
+    mask: jax.Array | None
+    normaliser: jax.Array
+    overlap: jax.Array
+
+
+def respond(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    carried: jax.Array | None,
+    mask: jax.Array | None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Respond to each query with the softmax-weighted mean of the values.
 
     Args:
-      query: [Q, l]; key: [K, l]; value: [K, m].
+      query, key, value, mask: as those of `Tile`.
       carried: logits of the states before, [Q, K], or None.
-      mask: 0 or MASKED, broadcastable to [Q, K], or None where every key is seen.
 
     Returns:
       The response [Q, m] in the dtype of `value`, the normaliser [Q] (log of the sum of
@@ -32,15 +83,16 @@ def respond(query, key, value, carried, mask):
     return response.astype(value.dtype), (top + jnp.log(total))[:, 0], logits
 
 
-def respond_backward(query, key, value, logits, mask, normaliser, overlap, d_response, d_logits):
+def respond_backward(
+    tile: Tile, d_response: jax.Array, d_logits: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Return the gradients by query, key, value and carried logits.
 
     Args:
-      query, key, value, mask: as for `respond`.
-      logits: those that `respond` returned, or None to form them again.
-      normaliser: [Q]; overlap: sum of response times its gradient, [Q, 1].
+      tile: what the forward pass left.
       d_response: [Q, m]; d_logits: [Q, K], from the states after, or None.
     """
+    query, key, value, logits, mask, normaliser, overlap = tile
     logits = product(query, key, (1, 1)) if logits is None else logits
     masked = logits if mask is None else logits + mask
     weights = jnp.exp(masked - normaliser[:, None])
@@ -52,7 +104,7 @@ def respond_backward(query, key, value, logits, mask, normaliser, overlap, d_res
     return d_query, d_key, d_value, d
 
 
-def product(a, b, axes):
+def product(a: jax.Array, b: jax.Array, axes: tuple[int, int]) -> jax.Array:
     """Multiply two matrices over one axis of each, in float32.
 
     'highest': on GPU and TPU a float32 product would otherwise be rounded to tf32 or bfloat16, and

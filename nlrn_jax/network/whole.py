@@ -1,15 +1,22 @@
 """The non-local operation over the whole input: every position sees every other.
 
-The backward pass recomputes the softmax from the logits and the saved normalisers; see `tile.py`.
+The backward pass recomputes the softmax from the logits and the saved normalisers; see
+`response.py`.
 """
 
 import jax
 import jax.numpy as jnp
 
-from nlrn_jax.network import response as tile
+from nlrn_jax.network.response import MASKED, Residuals, Tile, product, respond, respond_backward
 
 
-def forward(theta, phi, g, correlation, size):
+def forward(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    correlation: jax.Array | None,
+    size: jax.Array | None,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Respond to each position with the softmax-weighted mean of `g` over the input.
 
     Args:
@@ -24,8 +31,10 @@ def forward(theta, phi, g, correlation, size):
     """
     mask = _mask(size, theta.shape)
 
-    def of_one_image(theta, phi, g, carried):
-        response, normaliser, logits = tile.respond(theta, phi, g, carried, mask)
+    def of_one_image(
+        theta: jax.Array, phi: jax.Array, g: jax.Array, carried: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+        response, normaliser, logits = respond(theta, phi, g, carried, mask)
         return response, normaliser, None if carried is None else logits
 
     response, normaliser, correlation = jax.vmap(of_one_image)(
@@ -34,38 +43,41 @@ def forward(theta, phi, g, correlation, size):
     return response.reshape(g.shape), normaliser, correlation
 
 
-def backward(theta, phi, g, correlation, size, normaliser, response, d_response, d_correlation):
+def backward(
+    residuals: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
     """Return the gradients by theta, phi, g and the carried correlation.
 
     Args:
-      theta, phi, g, size: as for `forward`.
-      correlation, normaliser, response: what `forward` returned.
+      residuals: of the forward pass.
       d_response: like the response; d_correlation: like the correlation, from the states after.
     """
+    theta, phi, g, correlation, size, normaliser, _ = residuals
     mask = _mask(size, theta.shape)
-    overlap = jnp.sum(response.astype(jnp.float32) * d_response, -1, keepdims=True)
 
-    def of_one_image(theta, phi, g, logits, normaliser, overlap, d_response, d_logits):
-        d_theta, d_phi, d_g, d_carried = tile.respond_backward(
-            theta, phi, g, logits, mask, normaliser, overlap, d_response, d_logits
-        )
+    def of_one_image(
+        image: Tile, d_response: jax.Array, d_logits: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
+        image = image._replace(mask=mask)
+        d_theta, d_phi, d_g, d_carried = respond_backward(image, d_response, d_logits)
         d_phi, d_g = d_phi.astype(phi.dtype), d_g.astype(g.dtype)
-        return d_theta, d_phi, d_g, None if logits is None else d_carried
+        return d_theta, d_phi, d_g, None if image.logits is None else d_carried
 
+    overlap = _flat(residuals.overlap(d_response))
+    images = Tile(_flat(theta), _flat(phi), _flat(g), correlation, None, normaliser, overlap)
     d_theta, d_phi, d_g, d_carried = jax.vmap(of_one_image)(
-        _flat(theta), _flat(phi), _flat(g), correlation, normaliser, _flat(overlap),
-        _flat(d_response), d_correlation,
-    )  # fmt: skip
+        images, _flat(d_response), d_correlation
+    )
     return d_theta.reshape(theta.shape), d_phi.reshape(phi.shape), d_g.reshape(g.shape), d_carried
 
 
-def undo(theta, phi, correlation):
+def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array) -> jax.Array:
     """Return the correlation before the state that added `theta` and `phi` to it."""
-    return correlation - jax.vmap(lambda a, b: tile.product(a, b, (1, 1)))(_flat(theta), _flat(phi))
+    return correlation - jax.vmap(lambda a, b: product(a, b, (1, 1)))(_flat(theta), _flat(phi))
 
 
-def zero_correlation(shape: tuple[int, ...]) -> jax.Array:
-    """Return the correlation before the first state: float32 [N, HW, HW]."""
+def zero(shape: tuple[int, ...]) -> jax.Array:
+    """Return the correlation before the first state, for [N, H, W, ...]: float32 [N, HW, HW]."""
     n, height, width = shape[:3]
     return jnp.zeros((n, height * width, height * width), jnp.float32)
 
@@ -75,12 +87,12 @@ def within(size: jax.Array, shape: tuple[int, int]) -> jax.Array:
     return (jnp.arange(shape[0]) < size[0])[:, None] & (jnp.arange(shape[1]) < size[1])
 
 
-def _flat(x):
+def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(x.shape[0], -1, x.shape[-1])
 
 
-def _mask(size, shape):
-    """Return 0 or tile.MASKED for each key: [HW], or None where all are seen."""
+def _mask(size: jax.Array | None, shape: tuple[int, ...]) -> jax.Array | None:
+    """Return 0 or MASKED for each key: [HW], or None where all are seen."""
     if size is None:
         return None
-    return jnp.where(within(size, shape[1:3]).reshape(-1), 0.0, tile.MASKED)
+    return jnp.where(within(size, shape[1:3]).reshape(-1), 0.0, MASKED)

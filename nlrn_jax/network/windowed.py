@@ -14,9 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nlrn_jax.network import response as tile
+from nlrn_jax.network.response import MASKED, Residuals, Tile, product, respond, respond_backward
 
 TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench/non_local.py
+
+
+Corner = tuple[jax.Array, jax.Array, jax.Array]  # image, row and column of a tile's first query
 
 
 class Grid(NamedTuple):
@@ -37,18 +40,25 @@ class Grid(NamedTuple):
         """Return rows and columns of the keys that a tile is compared with."""
         return TILE[0] + 2 * self.radius, TILE[1] + 2 * self.radius
 
-    def corner(self, index):
+    def corner(self, index: jax.Array) -> Corner:
         """Return image, row and column of a tile's first query."""
         image, row, column = jnp.unravel_index(index, self.tiles)
         return image, row * TILE[0], column * TILE[1]
 
 
-def forward(theta, phi, g, correlation, size, neighborhood: int):
+def forward(
+    theta: jax.Array,
+    phi: jax.Array,
+    g: jax.Array,
+    correlation: jax.Array | None,
+    size: jax.Array | None,
+    neighborhood: int,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Respond to each position with the softmax-weighted mean of `g` over its window.
 
     Args:
       theta, phi: [N, H, W, l]; g: [N, H, W, m].
-      correlation: logits carried from the states before, from `zero_correlation` or an earlier
+      correlation: logits carried from the states before, from `zero` or an earlier
         call; None where nothing is carried.
       size: int32 [2], rows and columns that hold an image; the rest is padding that no one sees;
         None: all of them.
@@ -61,61 +71,79 @@ def forward(theta, phi, g, correlation, size, neighborhood: int):
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
     keys, values = _pad(phi, grid), _pad(g, grid)
 
-    def respond(x):
+    def of_one_tile(
+        x: tuple[jax.Array, jax.Array, jax.Array | None],
+    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         index, query, carried = x
         corner = grid.corner(index)
         key, value = _cut(keys, corner, grid), _cut(values, corner, grid)
         mask = _mask(corner, size, grid)
-        response, normaliser, logits = tile.respond(query, key, value, carried, mask)
+        response, normaliser, logits = respond(query, key, value, carried, mask)
         return response, normaliser, None if carried is None else logits
 
     xs = jnp.arange(np.prod(grid.tiles)), _to_tiles(theta, grid), correlation
-    response, normaliser, correlation = lax.map(respond, xs)
+    response, normaliser, correlation = lax.map(of_one_tile, xs)
     return _from_tiles(response, grid), normaliser, correlation
 
 
+class _Walked(NamedTuple):
+    """What the backward pass walks over, one of each for every tile."""
+
+    index: jax.Array
+    query: jax.Array
+    logits: jax.Array | None
+    normaliser: jax.Array
+    overlap: jax.Array
+    d_response: jax.Array
+    d_logits: jax.Array | None
+
+
 def backward(
-    theta, phi, g, correlation, size, normaliser, response, d_response, d_correlation, neighborhood
-):
+    residuals: Residuals,
+    d_response: jax.Array,
+    d_correlation: jax.Array | None,
+    neighborhood: int,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
     """Return the gradients by theta, phi, g and the carried correlation.
 
     Args:
-      theta, phi, g, size, neighborhood: as for `forward`.
-      correlation, normaliser, response: what `forward` returned.
+      residuals: of the forward pass.
       d_response: like the response; d_correlation: like the correlation, from the states after.
+      neighborhood: odd side of the window.
     """
+    theta, phi, g, correlation, size, normaliser, _ = residuals
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
     keys, values = _pad(phi, grid), _pad(g, grid)
-    overlap = jnp.sum(response.astype(jnp.float32) * d_response, -1, keepdims=True)
 
-    def step(sums, x):
-        index, query, logits, normaliser, overlap, d_response, d_logits = x
-        corner = grid.corner(index)
+    def step(
+        sums: tuple[jax.Array, jax.Array], x: _Walked
+    ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]]:
+        corner = grid.corner(x.index)
         key, value = _cut(keys, corner, grid), _cut(values, corner, grid)
         mask = _mask(corner, size, grid)
-        d_query, d_key, d_value, d = tile.respond_backward(
-            query, key, value, logits, mask, normaliser, overlap, d_response, d_logits
-        )
+        tile = Tile(x.query, key, value, x.logits, mask, x.normaliser, x.overlap)
+        d_query, d_key, d_value, d = respond_backward(tile, x.d_response, x.d_logits)
         sums = _add(sums[0], d_key, corner, grid), _add(sums[1], d_value, corner, grid)
-        return sums, (d_query, None if d_logits is None else d)
+        return sums, (d_query, None if x.d_logits is None else d)
 
     tiles = functools.partial(_to_tiles, grid=grid)
     sums = tuple(jnp.zeros(x.shape, jnp.float32) for x in (keys, values))
-    xs = (jnp.arange(np.prod(grid.tiles)), tiles(theta), correlation, normaliser, tiles(overlap),
-          tiles(d_response), d_correlation)  # fmt: skip
+    overlap = tiles(residuals.overlap(d_response))
+    xs = _Walked(jnp.arange(np.prod(grid.tiles)), tiles(theta), correlation, normaliser, overlap,
+                 tiles(d_response), d_correlation)  # fmt: skip
     (d_keys, d_values), (d_theta, d_carried) = lax.scan(step, sums, xs)
     d_phi, d_g = _unpad(d_keys, grid).astype(phi.dtype), _unpad(d_values, grid).astype(g.dtype)
     return _from_tiles(d_theta, grid), d_phi, d_g, d_carried
 
 
-def undo(theta, phi, correlation, neighborhood):
+def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood: int) -> jax.Array:
     """Return the correlation before the state that added `theta` and `phi` to it."""
     grid = make_grid(theta.shape, neighborhood)
     keys = _pad(phi, grid)
 
-    def of_one_tile(x):
+    def of_one_tile(x: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         index, query, logits = x
-        return logits - tile.product(query, _cut(keys, grid.corner(index), grid), (1, 1))
+        return logits - product(query, _cut(keys, grid.corner(index), grid), (1, 1))
 
     return lax.map(
         of_one_tile, (jnp.arange(np.prod(grid.tiles)), _to_tiles(theta, grid), correlation)
@@ -128,18 +156,18 @@ def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
     return Grid(count, height, width, min(neighborhood // 2, max(height, width) - 1))
 
 
-def zero_correlation(shape: tuple[int, ...], neighborhood: int) -> jax.Array:
+def zero(shape: tuple[int, ...], neighborhood: int) -> jax.Array:
     """Return the correlation before the first state: float32 [tiles, queries, keys]."""
     grid = make_grid(shape, neighborhood)
     return jnp.zeros((np.prod(grid.tiles), np.prod(TILE), np.prod(grid.keys)), jnp.float32)
 
 
-def _size(size, shape):
+def _size(size: jax.Array | None, shape: tuple[int, ...]) -> jax.Array:
     return jnp.asarray(shape[1:3] if size is None else size, jnp.int32)
 
 
-def _mask(corner, size, grid):
-    """Return 0 or tile.MASKED for each query and key of a tile: [queries, keys]."""
+def _mask(corner: Corner, size: jax.Array, grid: Grid) -> jax.Array:
+    """Return 0 or MASKED for each query and key of a tile: [queries, keys]."""
     (tile_rows, tile_columns), (rows, columns) = TILE, grid.keys
     seen_row = abs(np.arange(rows) - grid.radius - np.arange(tile_rows)[:, None]) <= grid.radius
     seen_column = (
@@ -149,41 +177,41 @@ def _mask(corner, size, grid):
     row = corner[1] + jnp.arange(rows) - grid.radius
     column = corner[2] + jnp.arange(columns) - grid.radius
     inside = ((row >= 0) & (row < size[0]))[:, None] & ((column >= 0) & (column < size[1]))
-    outside = jnp.where(inside, 0.0, tile.MASKED).reshape(-1)
-    return np.where(seen, 0.0, tile.MASKED).astype(np.float32).reshape(np.prod(TILE), -1) + outside
+    outside = jnp.where(inside, 0.0, MASKED).reshape(-1)
+    return np.where(seen, 0.0, MASKED).astype(np.float32).reshape(np.prod(TILE), -1) + outside
 
 
-def _padding(grid):
+def _padding(grid: Grid) -> tuple[tuple[int, int], ...]:
     _, rows, columns = grid.tiles
     r = grid.radius
     bottom, right = rows * TILE[0] - grid.height + r, columns * TILE[1] - grid.width + r
     return (0, 0), (r, bottom), (r, right), (0, 0)
 
 
-def _pad(x, grid):
+def _pad(x: jax.Array, grid: Grid) -> jax.Array:
     """Surround [N, H, W, C] with what the windows of its border need."""
     return jnp.pad(x, _padding(grid))
 
 
-def _unpad(x, grid):
+def _unpad(x: jax.Array, grid: Grid) -> jax.Array:
     r = grid.radius
     return x[:, r : r + grid.height, r : r + grid.width]
 
 
-def _cut(x, corner, grid):
+def _cut(x: jax.Array, corner: Corner, grid: Grid) -> jax.Array:
     """Cut the keys of a tile out of a padded [N, H', W', C]: [keys, C]."""
     window = lax.dynamic_slice(x, (*corner, 0), (1, *grid.keys, x.shape[-1]))
     return window.reshape(-1, x.shape[-1])
 
 
-def _add(x, gradient, corner, grid):
+def _add(x: jax.Array, gradient: jax.Array, corner: Corner, grid: Grid) -> jax.Array:
     """Add the gradient of `_cut` where it was cut."""
     shape = (1, *grid.keys, x.shape[-1])
     before = lax.dynamic_slice(x, (*corner, 0), shape)
     return lax.dynamic_update_slice(x, before + gradient.reshape(shape), (*corner, 0))
 
 
-def _to_tiles(x, grid):
+def _to_tiles(x: jax.Array, grid: Grid) -> jax.Array:
     """Cut [N, H, W, C] into tiles of queries: [tiles, queries, C]."""
     n, rows, columns = grid.tiles
     bottom, right = rows * TILE[0] - grid.height, columns * TILE[1] - grid.width
@@ -192,7 +220,7 @@ def _to_tiles(x, grid):
     return x.reshape(n * rows * columns, np.prod(TILE), -1)
 
 
-def _from_tiles(x, grid):
+def _from_tiles(x: jax.Array, grid: Grid) -> jax.Array:
     """Put tiles [tiles, queries, C] together again: [N, H, W, C]."""
     n, rows, columns = grid.tiles
     x = x.reshape(n, rows, columns, *TILE, -1).swapaxes(2, 3)
