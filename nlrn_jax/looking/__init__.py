@@ -1,6 +1,6 @@
 """Results to look at. May import every room but `planning`.
 
-Read in this order:
+Read in this order, from the entry down:
     compare   several runs side by side
     study     runs that differ in what is studied
     report    an evaluation as one page; `page/` holds its HTML, style and script

@@ -1,6 +1,5 @@
 """Several runs side by side: a table, their curves in one figure, and both as JSON."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +9,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import build_model, flatten
-from nlrn_jax.network.model import count_parameters
-from nlrn_jax.training import log
-from nlrn_jax.training.checkpoints import CheckpointError, read_config
+from nlrn_jax.config import flatten
+from nlrn_jax.errors import UserError
+from nlrn_jax.network.model import build_model, count_parameters
+from nlrn_jax.table import print_table
 from nlrn_jax.training.curves import Curve, draw_runs
+from nlrn_jax.training.record import read_record, series
+from nlrn_jax.training.run import read_config
+from nlrn_jax.writing import write_json
 
 # What decides which pixels are validated; then the level: degrade.sigma or degrade.scales.
 VALIDATED = ("task", "model.channels", "data.train", "data.holdout", "checkpoint.crop")
@@ -33,14 +35,14 @@ def compare(workdirs: Sequence[Path], folder: Path) -> None:
     """Print the table of several runs; write `compare.png` and `compare.json` into a folder.
 
     Raises:
-      CheckpointError: a folder is no run, a run has no validation figures, or two were validated
+      UserError: a folder is no run, a run has no validation figures, or two were validated
         on different pixels.
     """
     runs = read_runs(workdirs)
     require_same_validation(runs)
     fields = differing_fields(runs)
     summaries = [summarize(run, fields) for run in runs]
-    print_table(f"{len(runs)} runs", fields, summaries)
+    print_summaries(f"{len(runs)} runs", fields, summaries)
     draw_runs(folder / "compare.png", [curve(run) for run in runs])
     write_json(folder / "compare.json", {"runs": summaries})
     print(f"figure       {folder}/compare.png\nfigures      {folder}/compare.json", flush=True)
@@ -50,11 +52,11 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
     """Read runs; each is called by the name of its folder where that tells them apart.
 
     Raises:
-      CheckpointError: a folder is named twice, is no run, or has no validation figures.
+      UserError: a folder is named twice, is no run, or has no validation figures.
     """
     for workdir in workdirs:
         if workdirs.count(workdir) > 1:
-            raise CheckpointError(f"{workdir} is named twice: a run is compared with others")
+            raise UserError(f"{workdir} is named twice: a run is compared with others")
     short = [workdir.resolve().name for workdir in workdirs]
     unique = len(set(short)) == len(short)
     return [
@@ -70,7 +72,7 @@ def require_same_validation(runs: Sequence[Run]) -> None:
     decide must be equal; then only the seed of the noise may differ.
 
     Raises:
-      CheckpointError: naming two such runs and what differs.
+      UserError: naming two such runs and what differs.
     """
     first, *others = runs
     for other in others:
@@ -82,12 +84,12 @@ def require_same_validation(runs: Sequence[Run]) -> None:
         level = "degrade.sigma" if first.config.task == "denoise" else "degrade.scales"
         for field in (*VALIDATED, level):
             if there.get(field) != here.get(field):
-                raise CheckpointError(
+                raise UserError(
                     f"{where}: {field} is {there.get(field)!r} and {here.get(field)!r}; "
                     "compare runs that agree in it"
                 )
         if a and b and first.config.seed == other.config.seed:
-            raise CheckpointError(
+            raise UserError(
                 f"{where}: before restoration their images have {a:.2f} and {b:.2f} dB; have the "
                 f"images of {first.config.data.train} changed between the runs?"
             )
@@ -102,8 +104,8 @@ def differing_fields(runs: Sequence[Run]) -> list[str]:
 
 def summarize(run: Run, fields: Sequence[str]) -> dict:
     """Return what the table shows of a run, and its curve."""
-    steps, psnr = log.series(run.lines, "validation_psnr")
-    speeds = log.series(run.lines, "patches_per_second")[1]
+    steps, psnr = series(run.lines, "validation_psnr")
+    speeds = series(run.lines, "patches_per_second")[1]
     best = int(np.argmax(psnr))
     config = flatten(run.config)
     return {
@@ -123,17 +125,17 @@ def summarize(run: Run, fields: Sequence[str]) -> dict:
     }
 
 
-def print_table(title: str, fields: Sequence[str], summaries: Sequence[dict]) -> None:
+def print_summaries(title: str, fields: Sequence[str], summaries: Sequence[dict]) -> None:
     """Print what `summarize` returned, a line each."""
     columns = [
         "run", *fields, "parameters", "steps", "input dB", "best dB", "last dB", "patches/s"
     ]  # fmt: skip
-    log.table(title, columns, [_cells(fields, summary) for summary in summaries])
+    print_table(title, columns, [_cells(fields, summary) for summary in summaries])
 
 
 def curve(run: Run) -> Curve:
     """Return the validation PSNR of a run by step and by time."""
-    steps, psnr = log.series(run.lines, "validation_psnr")
+    steps, psnr = series(run.lines, "validation_psnr")
     known, seconds = training_seconds(run.lines)
     return Curve(run.name, steps, np.interp(steps, known, seconds).tolist() if known else [], psnr)
 
@@ -143,7 +145,7 @@ def training_seconds(lines: Sequence[dict]) -> tuple[list[int], list[float]]:
 
     From the speeds, which leave out compiling, validating and saving.
     """
-    steps, speeds = log.series(lines, "steps_per_second")
+    steps, speeds = series(lines, "steps_per_second")
     if not steps:
         return [], []
     seconds = np.diff(steps, prepend=0) / speeds
@@ -157,23 +159,10 @@ def parameters(config: ConfigDict) -> int:
     return count_parameters(variables["params"])
 
 
-def write_json(path: Path, tree: dict) -> None:
-    """Write JSON, indented for people, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(tree, indent=2) + "\n")
-    temporary.replace(path)
-
-
 def _read_lines(workdir: Path) -> list[dict]:
-    try:
-        lines = log.read_figures(workdir)
-    except FileNotFoundError:
-        lines = []
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
-    if not log.series(lines, "validation_psnr")[0]:
-        raise CheckpointError(
+    lines = read_record(workdir)
+    if not series(lines, "validation_psnr")[0]:
+        raise UserError(
             f"{workdir}/metrics.jsonl: no validation_psnr, so there is nothing to compare; train "
             "it to its first validation (data.holdout and checkpoint.validation_share above 0)"
         )
@@ -181,7 +170,7 @@ def _read_lines(workdir: Path) -> list[dict]:
 
 
 def _baseline(run: Run) -> float | None:
-    values = log.series(run.lines, "validation_baseline")[1]
+    values = series(run.lines, "validation_baseline")[1]
     return values[-1] if values else None
 
 

@@ -51,7 +51,9 @@ def look(model: NLRN, variables: dict, image: np.ndarray, at: tuple[int, int]) -
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _look_inside(model, variables, x):
+def _look_inside(
+    model: NLRN, variables: dict, x: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return outputs [T, H, W, C], and theta and phi [T, H, W, l], of all states of one image."""
     _, kept = model.apply(variables, x, mutable="intermediates")
     cell = kept["intermediates"]["cell"]

@@ -17,8 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from nlrn_jax.data import pixels as im
+from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.colours import palette
+from nlrn_jax.pictures.files import read_pixels
+from nlrn_jax.training.record import read_record, series
+from nlrn_jax.writing import write_text
 
 ERROR_LEVELS = 32  # grey levels at which an error map is brightest
 PICTURED = 12  # images of a table whose pictures are in the page: half the worst, half the best
@@ -26,10 +29,6 @@ PICTURE_BYTES = 48 * 2**20  # of pictures in a page, shared by its tables
 EXPLAINED = 12  # newest pictures of `--mode=explain` of each run
 POINTS = 600  # of a curve
 SCRIPTS = ("dom.js", "tables.js", "gestures.js", "viewer.js", "curves.js", "page.js")
-
-
-class ReportError(ValueError):
-    """Results that no report can be made of; the message names the file and the mend."""
 
 
 def write_report(folder: str | Path, runs: Sequence[str | Path] = ()) -> Path:
@@ -47,8 +46,8 @@ def write_report(folder: str | Path, runs: Sequence[str | Path] = ()) -> Path:
       The path of the page.
 
     Raises:
-      ReportError: the results are missing or not an evaluation's, or figures of a run are damaged.
-      ImageError: a picture is missing or damaged.
+      UserError: the results are missing or not an evaluation's, or a picture or the record of a
+        run is damaged.
     """
     folder, runs = Path(folder), [Path(run) for run in runs]
     results = _read_results(folder / "results.json")
@@ -56,14 +55,12 @@ def write_report(folder: str | Path, runs: Sequence[str | Path] = ()) -> Path:
         data = _page_data(results, folder, runs)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ReportError(
+        raise UserError(
             f"{folder / 'results.json'}: not the results of an evaluation ({reason}); "
             "run --mode=evaluate again"
         ) from error
     path = folder / "report.html"
-    temporary = path.with_name("report.html.tmp")
-    temporary.write_text(_page(data), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, _page(data))
     return path
 
 
@@ -71,16 +68,16 @@ def _read_results(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ReportError(f"{path}: no such file; run --mode=evaluate first") from None
+        raise UserError(f"{path}: no such file; run --mode=evaluate first") from None
     except ValueError as error:
-        raise ReportError(f"{path}: not JSON ({error}); run --mode=evaluate again") from error
+        raise UserError(f"{path}: not JSON ({error}); run --mode=evaluate again") from error
 
 
 def _page(data: dict) -> str:
     """Fill the template. Of the data no character can end the script that holds it."""
     files = importlib.resources.files("nlrn_jax.looking") / "page"
 
-    def text(name):
+    def text(name: str) -> str:
         return (files / name).read_text(encoding="utf-8")
 
     page = text("page.html").replace("{{title}}", html.escape(data["title"]))
@@ -194,7 +191,7 @@ def _pictured(images: list[dict], entries: list[dict], folder: Path, share: int)
 def _views(entry: dict, baseline: str | None, folder: Path, album: _Album) -> list[dict]:
     """Return the pictures of an image: input, baseline, methods, original, with error maps."""
     paths, figures = dict(entry["pictures"]), entry["figures"]
-    original = im.read(folder / paths["original"])
+    original = read_pixels(folder / paths["original"])
     last = {"original": paths.pop("original")}
     if paths.get("input") == paths.get("baseline"):
         paths.pop("input", None)
@@ -204,7 +201,7 @@ def _views(entry: dict, baseline: str | None, folder: Path, album: _Album) -> li
         low = key == "input"
         label = "low resolution" if low else name
         place = folder / path
-        pixels = im.read(place)
+        pixels = read_pixels(place)
         error = None
         if key not in ("input", "original"):
             error = album.draw(_error(pixels, original, place), palette())
@@ -218,7 +215,7 @@ def _views(entry: dict, baseline: str | None, folder: Path, album: _Album) -> li
 def _error(pixels: np.ndarray, original: np.ndarray, path: Path) -> np.ndarray:
     """Return |output - original|, the mean of the channels, as uint8: 255 is `ERROR_LEVELS`."""
     if pixels.shape != original.shape:
-        raise ReportError(
+        raise UserError(
             f"{path}: {list(pixels.shape)} pixels, but its original has {list(original.shape)}; "
             "run --mode=evaluate again"
         )
@@ -229,18 +226,9 @@ def _error(pixels: np.ndarray, original: np.ndarray, path: Path) -> np.ndarray:
 
 def _curve(run: Path) -> dict | None:
     """Return the training curves of a run: PSNR of the loss, and of the validation, by step."""
-    path = run / "metrics.jsonl"
-    if not path.is_file():
-        return None
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")  # a kill may cut the last one short
-    try:
-        rows = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise ReportError(
-            f"{path}: a line is not JSON ({error}); resume the run, or mend it"
-        ) from error
+    lines = read_record(run)
     training, validation = (
-        [[row["step"], row[name]] for row in rows if row.get(name) is not None]
+        [list(point) for point in zip(*series(lines, name), strict=True)]
         for name in ("psnr", "validation_psnr")
     )
     if not training and not validation:

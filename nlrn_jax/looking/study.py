@@ -10,20 +10,22 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import ConfigError, check, flatten, from_json, get, to_json
+from nlrn_jax.config import check, flatten, from_json, get, to_json
 from nlrn_jax.data.sources import Image
+from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking.compare import (
     Run,
     curve,
-    print_table,
+    print_summaries,
     read_runs,
     require_same_validation,
     summarize,
-    write_json,
 )
-from nlrn_jax.training.checkpoints import Checkpoints, require_same_run
+from nlrn_jax.scoring.validation import Validator
 from nlrn_jax.training.curves import draw_study
-from nlrn_jax.training.loop import NotFiniteError, train
+from nlrn_jax.training.loop import train
+from nlrn_jax.training.run import newest_step, require_same_run
+from nlrn_jax.writing import write_json
 
 STUDIED = ("model.", "train.", "data.patch")  # may be varied: images and seed are the same for all
 
@@ -37,17 +39,17 @@ def read_members(recipe: str, base: ConfigDict, given: Sequence[str]) -> dict[st
       given: the fields that the command line set.
 
     Raises:
-      ConfigError: the recipe is no study, or a member cannot be; names it and the field.
+      UserError: the recipe is no study, or a member cannot be; names it and the field.
     """
     path, *variant = recipe.split(":", 1)
     members = runpy.run_path(path).get("members")
     if members is None:
-        raise ConfigError(f"{path} has no members(), so it is no study, as configs/study_*.py are")
+        raise UserError(f"{path} has no members(), so it is no study, as configs/study_*.py are")
     configs = {
         name: _member(name, base, overrides, given) for name, overrides in members(*variant).items()
     }
     if len(set(map(to_json, configs.values()))) < max(2, len(configs)):
-        raise ConfigError(f"{path}: a study needs at least two members, and no two alike")
+        raise UserError(f"{path}: a study needs at least two members, and no two alike")
     return configs
 
 
@@ -63,13 +65,13 @@ def study(
       The names of those that diverged.
 
     Raises:
-      CheckpointError: a folder belongs to another configuration.
-      ConfigError: nothing is validated.
+      UserError: a folder belongs to another configuration, or nothing is validated.
     """
+    validators = {name: Validator(config, held_out) for name, config in members.items()}
     for name, config in members.items():
         require_same_run(workdir / name, config)
-        if not held_out or not config.checkpoint.validation_share:
-            raise ConfigError(
+        if not validators[name]:
+            raise UserError(
                 "a study compares validation figures: set config.data.holdout and "
                 "config.checkpoint.validation_share above 0"
             )
@@ -79,7 +81,7 @@ def study(
         values = ", ".join(f"{field} = {get(config, field)}" for field in fields)
         print(f"{name} ({number} of {len(members)}): {values}", flush=True)
         try:
-            _train_member(config, workdir / name, training, held_out)
+            _train_member(config, workdir / name, training, validators[name])
         except NotFiniteError as error:  # a finding too, and no reason to lose the others
             print(f"{name}: {error}", flush=True)
             diverged.append(name)
@@ -87,7 +89,7 @@ def study(
         finished.append(workdir / name)
         summaries = _draw(read_runs(finished), fields, workdir)
     if finished:
-        print_table("validation after the last step", fields, summaries)
+        print_summaries("validation after the last step", fields, summaries)
         print(f"figure       {workdir}/study.png\nfigures      {workdir}/study.json", flush=True)
     return diverged
 
@@ -104,36 +106,35 @@ def _member(
     config = from_json(to_json(base))
     for field, value in overrides.items():
         if field not in flatten(base):
-            raise ConfigError(f"member {name}: the configuration has no field {field}")
+            raise UserError(f"member {name}: the configuration has no field {field}")
         if not field.startswith(STUDIED) or field == "model.channels":
-            raise ConfigError(
+            raise UserError(
                 f"member {name}: {field} is not to be varied, for all members see the same images "
                 "and validation; vary data.patch, or fields of model or train"
             )
         if field in given:
-            raise ConfigError(f"--config.{field} is what the study varies: leave it to the study")
+            raise UserError(f"--config.{field} is what the study varies: leave it to the study")
         section, leaf = field.split(".")
         try:
             config[section][leaf] = value
         except TypeError as error:
             wanted = type(config[section][leaf]).__name__
-            raise ConfigError(f"member {name}: {field}={value!r} is no {wanted}") from error
+            raise UserError(f"member {name}: {field}={value!r} is no {wanted}") from error
     try:
         check(config)
-    except ConfigError as error:
-        raise ConfigError(f"member {name}: {error}") from error
+    except UserError as error:
+        raise UserError(f"member {name}: {error}") from error
     return config
 
 
-def _train_member(config: ConfigDict, workdir: Path, training, held_out) -> None:
-    newest = None
-    if (workdir / "checkpoints").is_dir():
-        with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-            newest = checkpoints.newest
-    if newest is not None and newest >= config.train.steps:
+def _train_member(
+    config: ConfigDict, workdir: Path, images: list[Image], validator: Validator
+) -> None:
+    newest = newest_step(workdir)
+    if newest >= config.train.steps:
         print(f"finished at step {newest}: left as it is", flush=True)
     else:
-        train(config, workdir, training, held_out)
+        train(config, workdir, images, validator)
 
 
 def _draw(runs: list[Run], fields: list[str], workdir: Path) -> list[dict]:

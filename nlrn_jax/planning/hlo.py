@@ -101,7 +101,7 @@ def executed(text: str) -> Iterator[Run]:
     """
     computations, entry = parse(text)
 
-    def walk(name, times, rounds, fused):
+    def walk(name: str, times: int, rounds: int, fused: bool) -> Iterator[Run]:
         body = computations[name]
         sizes = {i.name: size(i.result, rounds, in_memory=True) for i in body}
         for instruction in body:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import psutil
 
-from nlrn_jax.config import ConfigError
+from nlrn_jax.errors import UserError
 
 GIB = 2**30
 
@@ -69,13 +69,13 @@ def find_machine(topology: str) -> Machine:
     """Return the machine of a name: a TPU slice such as 'v5e:4x4', or 'local'.
 
     Raises:
-      ConfigError: an unknown name, a slice that does not exist, or libtpu is missing.
+      UserError: an unknown name, a slice that does not exist, or libtpu is missing.
     """
     if topology == "local":
         return _local(jax.devices())
     generation, _, shape = topology.partition(":")
     if generation not in TPUS or not re.fullmatch(r"\d+(x\d+){1,2}", shape):
-        raise ConfigError(f"--topology={topology} is unknown; name one such as {EXAMPLES}")
+        raise UserError(f"--topology={topology} is unknown; name one such as {EXAMPLES}")
     _require_libtpu(topology)
     source = "Compiled for it by libtpu without it; peak and bandwidths as published."
     return Machine(topology, _tpu_devices(generation, shape), TPUS[generation], source)
@@ -120,7 +120,7 @@ def _require_libtpu(topology: str) -> None:
     if importlib.util.find_spec("libtpu") is None:
         named = [r for r in importlib.metadata.requires("jax") if r.startswith("libtpu")]
         wanted = named[0].split(";")[0].strip() if named else "libtpu"
-        raise ConfigError(
+        raise UserError(
             f"--topology={topology} is compiled by libtpu, which is missing: pip install '{wanted}'"
         )
 
@@ -143,4 +143,4 @@ def _tpu_devices(generation: str, shape: str) -> list[jax.Device]:
         return topologies.get_topology_desc(name, "tpu", **options).devices
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).split(": ", 1)[-1]
-        raise ConfigError(f"--topology={name}: {reason}; name one such as {EXAMPLES}") from error
+        raise UserError(f"--topology={name}: {reason}; name one such as {EXAMPLES}") from error

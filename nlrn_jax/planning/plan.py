@@ -5,27 +5,18 @@ compiler decides is read from the compiled program; only the speed is an estimat
 """
 
 import functools
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import jax
 from ml_collections import ConfigDict
 
-from nlrn_jax.network.mesh import data_mesh, require_divisible
-from nlrn_jax.planning import flops as arithmetic
-from nlrn_jax.planning import hlo as compiled
+from nlrn_jax.network.mesh import require_divisible
 from nlrn_jax.planning.machines import Machine, find_machine, hops
-from nlrn_jax.planning.roofline import Speed, Step, estimate
-from nlrn_jax.training.state import create_state, trace_step
+from nlrn_jax.planning.roofline import Speed, Step, TooLargeError, compile_step, estimate
 
 FRACTIONS = (0.2, 0.4, 0.6)  # of peak
 LIKELY = 0.4  # the fraction that the sentences below the table speak of
 COMPILATIONS = 6  # at most, in search of the largest batch
 GIB, MIB = 2**30, 2**20
-
-
-class TooLargeError(MemoryError):
-    """A step that the compiler could not fit into the device's memory; its words."""
 
 
 def plan(config: ConfigDict, topology: str) -> Iterator[str]:
@@ -36,8 +27,7 @@ def plan(config: ConfigDict, topology: str) -> Iterator[str]:
       topology: a TPU slice such as 'v5e:4x4', or 'local' for the devices of this process.
 
     Raises:
-      ConfigError: an unknown topology, or libtpu is missing.
-      DevicesError: a batch that the devices cannot share.
+      UserError: an unknown topology, libtpu is missing, or a batch that the devices cannot share.
     """
     machine = find_machine(topology)
     count, batch, accumulate = len(machine.devices), config.train.batch, config.train.accumulate
@@ -59,32 +49,6 @@ def plan(config: ConfigDict, topology: str) -> Iterator[str]:
         batch // (count * accumulate), used,
     )  # fmt: skip
     yield _largest(*found, count, accumulate)
-
-
-def compile_step(config: ConfigDict, machine: Machine, batch: int) -> Step:
-    """Compile the training step of a batch for a machine.
-
-    Raises:
-      TooLargeError: the compiler says that it does not fit.
-    """
-    asked = ConfigDict(config.to_dict())
-    asked.train.batch = batch
-    state = jax.eval_shape(lambda: create_state(config))
-    traced = trace_step(asked, data_mesh(machine.devices), state)
-    try:
-        program = traced.lower().compile()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise TooLargeError(_why(str(error))) from error
-    text = program.as_text()
-    return Step(
-        batch,
-        _memory(program.memory_analysis()),
-        arithmetic.count(traced.jaxpr, machine.chip.passes),
-        compiled.traffic(text),
-        compiled.collectives(text),
-    )
 
 
 def largest_share(
@@ -135,21 +99,6 @@ def _bytes_of_share(config: ConfigDict, machine: Machine, share: int) -> int | N
     except TooLargeError:
         return None
     return step.total if step.total <= machine.chip.memory else None
-
-
-def _why(message: str) -> str:
-    """Return the compiler's sum, as 'Used 20.16G of 15.75G hbm', or its first words."""
-    used = re.search(r"Used \S+ of \S+ \w+", message)
-    return used[0] if used else " ".join(message.split()).removeprefix("RESOURCE_EXHAUSTED: ")[:200]
-
-
-def _memory(analysis) -> dict[str, int]:
-    return {
-        "arguments": analysis.argument_size_in_bytes,
-        "temporaries": analysis.temp_size_in_bytes,
-        "outputs": analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
-        "program": analysis.generated_code_size_in_bytes,
-    }
 
 
 def _title(config: ConfigDict, machine: Machine) -> Iterator[str]:
@@ -203,7 +152,7 @@ def _milliseconds(speed: Speed) -> str:
     return ", ".join(f"{name} {1e3 * s:.3g}" for name, s in parts.items() if s)
 
 
-def _columns(values, form: str) -> str:
+def _columns(values: Sequence[float], form: str) -> str:
     return "".join(f"{value:{form}}".ljust(10) for value in values).rstrip()
 
 

@@ -1,10 +1,21 @@
-"""How fast a compiled step could be, from what it computes, moves and reduces."""
+"""A training step compiled for a machine, and how fast it could be."""
 
+import re
 from typing import NamedTuple
 
+import jax
+from ml_collections import ConfigDict
+
+from nlrn_jax.network.mesh import data_mesh
+from nlrn_jax.planning import flops, hlo
 from nlrn_jax.planning.flops import Work
 from nlrn_jax.planning.hlo import Collective
-from nlrn_jax.planning.machines import HOP, Chip
+from nlrn_jax.planning.machines import HOP, Chip, Machine
+from nlrn_jax.training.state import create_state, trace_step
+
+
+class TooLargeError(MemoryError):
+    """A step that the compiler could not fit into the device's memory; its words."""
 
 
 class Step(NamedTuple):
@@ -74,3 +85,44 @@ def estimate(step: Step, chip: Chip, devices: int, hops: int) -> Speed:
         traffic=step.traffic / chip.bandwidth if chip.bandwidth else 0.0,
         reductions=reductions,
     )
+
+
+def compile_step(config: ConfigDict, machine: Machine, batch: int) -> Step:
+    """Compile the training step of a batch for a machine.
+
+    Raises:
+      TooLargeError: the compiler says that it does not fit.
+    """
+    asked = ConfigDict(config.to_dict())
+    asked.train.batch = batch
+    state = jax.eval_shape(lambda: create_state(config))
+    traced = trace_step(asked, data_mesh(machine.devices), state)
+    try:
+        program = traced.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise TooLargeError(_why(str(error))) from error
+    text = program.as_text()
+    return Step(
+        batch,
+        _memory(program.memory_analysis()),
+        flops.count(traced.jaxpr, machine.chip.passes),
+        hlo.traffic(text),
+        hlo.collectives(text),
+    )
+
+
+def _why(message: str) -> str:
+    """Return the compiler's sum, as 'Used 20.16G of 15.75G hbm', or its first words."""
+    used = re.search(r"Used \S+ of \S+ \w+", message)
+    return used[0] if used else " ".join(message.split()).removeprefix("RESOURCE_EXHAUSTED: ")[:200]
+
+
+def _memory(analysis: object) -> dict[str, int]:
+    return {
+        "arguments": analysis.argument_size_in_bytes,
+        "temporaries": analysis.temp_size_in_bytes,
+        "outputs": analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
+        "program": analysis.generated_code_size_in_bytes,
+    }

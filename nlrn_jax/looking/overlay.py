@@ -1,0 +1,85 @@
+"""What a position sees, drawn: the weights of its window over the picture, and the outputs."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from nlrn_jax.data.pixels import grey, to_uint8
+from nlrn_jax.looking.insight import View
+from nlrn_jax.looking.subject import Subject
+from nlrn_jax.pictures.colours import paint
+from nlrn_jax.pictures.panels import label_row, stack
+
+CELL = 360  # pixels, least height of a drawn window
+MARK = (0, 255, 255)  # cyan is not among the colours of weights
+
+
+def draw(
+    view: View, subject: Subject, at: tuple[int, int], states: Sequence[int], figures: dict
+) -> np.ndarray:
+    """Draw the input, the weights at some states over the picture, and the outputs below them.
+
+    Weights are bright in proportion to the greatest of their state. Returns uint8 [H, W, 3].
+    """
+    shape = subject.input.shape
+    outputs = [to_uint8(output.reshape(shape)) for output in view.outputs]
+    rows, columns = view.weights.shape[1:]
+    (top, left), zoom = view.corner, -(-CELL // max(rows, columns))
+    part = slice(top, top + rows), slice(left, left + columns)
+    place = at[0] - top, at[1] - left
+    whole = functools.partial(_outline, view=view, height=rows * zoom)
+    heat = [_heat(view.weights[state - 1], outputs[-1][part]) for state in states]
+    after = [outputs[state - 1][part] for state in states]
+    chosen = [figures["states"][state - 1] for state in states]
+    upper = label_row(
+        [whole(to_uint8(subject.input)), *(_mark(cell, place, zoom) for cell in heat)],
+        [f"input{_decibels(figures['input_psnr'])}", *map(_seen, chosen)],
+    )
+    last = outputs[-1] if subject.original is None else to_uint8(subject.original)
+    lower = label_row(
+        [whole(last), *(_mark(cell, place, zoom) for cell in after)],
+        ["output" if subject.original is None else "original", *map(_made, chosen)],
+    )
+    return stack([upper, lower])
+
+
+def _heat(weights: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Lay weights over a picture that is darkened, and covered where they are great."""
+    share = weights / weights.max()
+    cover = np.sqrt(share)[..., None]
+    below = 0.75 * grey(picture)[..., None]
+    return np.rint((1 - cover) * below + cover * paint(0.3 + 0.7 * share)).astype(np.uint8)
+
+
+def _mark(picture: np.ndarray, at: tuple[int, int], zoom: int) -> np.ndarray:
+    """Enlarge a window and frame the position in it."""
+    large = Image.fromarray(picture).convert("RGB")
+    large = large.resize((large.width * zoom, large.height * zoom), Image.Resampling.NEAREST)
+    y, x = (place * zoom for place in at)
+    ImageDraw.Draw(large).rectangle((x - 2, y - 2, x + zoom + 1, y + zoom + 1), None, MARK, 2)
+    return np.array(large)
+
+
+def _outline(picture: np.ndarray, view: View, height: int) -> np.ndarray:
+    """Enlarge the whole picture and frame the window in it."""
+    scale = height / len(picture)
+    large = Image.fromarray(picture).convert("RGB")
+    large = large.resize((round(large.width * scale), height), Image.Resampling.BICUBIC)
+    (top, left), (rows, columns) = view.corner, view.weights.shape[1:]
+    box = [round(scale * v) for v in (left, top, left + columns, top + rows)]
+    ImageDraw.Draw(large).rectangle(box, None, MARK, 2)
+    return np.array(large)
+
+
+def _seen(figures: dict) -> str:
+    return f"state {figures['state']}: {figures['positions']:.0f} positions"
+
+
+def _made(figures: dict) -> str:
+    return f"after state {figures['state']}{_decibels(figures['psnr'])}"
+
+
+def _decibels(value: float | None) -> str:
+    return "" if value is None else f": {value:.2f} dB"
