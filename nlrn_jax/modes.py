@@ -1,57 +1,90 @@
 """What each mode of the program does: from its flags to what it prints."""
 
-import functools
 import shlex
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from nlrn_jax import config as configuration
 from nlrn_jax import options
-from nlrn_jax.config import ConfigError
 from nlrn_jax.data.sources import Image, hold_out, read_images, require_size
+from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking.compare import compare
-from nlrn_jax.looking.explain import check, explain, read_subject
+from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.report import write_report
 from nlrn_jax.looking.study import read_members, study
+from nlrn_jax.looking.subject import read_subject
 from nlrn_jax.pictures.files import check_output
 from nlrn_jax.planning.plan import plan
-from nlrn_jax.restoring.jobs import Restore, find_jobs, restore_files
-from nlrn_jax.restoring.patches import restore_patches
-from nlrn_jax.restoring.restore import average_views, restore, restore_by
-from nlrn_jax.scoring.benchmarks import Benchmark, Table, planned_tables, tables
-from nlrn_jax.scoring.classical import require_installed
+from nlrn_jax.restoring.jobs import find_jobs, restore_files
+from nlrn_jax.restoring.way import Way, restorer
+from nlrn_jax.scoring.benchmarks import Table, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate
-from nlrn_jax.scoring.methods import (
+from nlrn_jax.scoring.methods import baseline, classical, network, require_installed
+from nlrn_jax.scoring.networks import (
     Network,
-    baseline,
-    classical,
     common_levels,
     find_networks,
     held_out_images,
-    network,
     remarks,
 )
-from nlrn_jax.training.checkpoints import load, read_config
-from nlrn_jax.training.loop import NotFiniteError, train
+from nlrn_jax.scoring.validation import Validator
+from nlrn_jax.training.checkpoints import meet
+from nlrn_jax.training.loop import train
+from nlrn_jax.training.processes import join
+from nlrn_jax.training.run import load, read_config
+
+
+def run() -> None:
+    """Do what --mode says, in this process or in several."""
+    mode = options.MODE.value
+    if options.CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", options.CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if options.DISTRIBUTED.value:
+        join(options.DISTRIBUTED.value)
+    if is_first() and mode != "plan" and not options.WORKDIR.value:
+        print(f"run          {options.workdir()}: by --config; --workdir names another", flush=True)
+    if is_first() or mode == "train":
+        _act(mode, options.CONFIG.value)
+    if options.DISTRIBUTED.value:
+        meet("finished")  # the first process scores alone, and the others stay alive so long
+
+
+def _act(mode: str, config: ConfigDict) -> None:
+    match mode:
+        case "train":
+            run_training(config, options.workdir())
+        case "evaluate":
+            run_evaluation(config, options.workdir())
+        case "study":
+            run_study(config, options.workdir())
+        case "plan":
+            run_plan(config)
+        case "restore":
+            run_restoration(options.workdir())
+        case "explain":
+            run_explanation(options.workdir())
+        case "compare":
+            run_comparison(options.workdir())
 
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
     """Train, score the result, and say where everything is."""
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, patch_side(config), "data.patch")
-    planned = _planned_tables(config, workdir, held_out)
+    validator = Validator(config, held_out)
+    to_score = _of_this_run(config, workdir, held_out)
     if config.data.train == "samples" and config.train.steps > 10_000 and is_first():
         print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
               " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
-    train(config, workdir, training, held_out)
+    train(config, workdir, training, validator)
     if not is_first():
         return
-    _score(find_networks([str(workdir)], ["newest"], config), planned, config, workdir)
+    _score(find_networks([str(workdir)], ["newest"], config), to_score, config, workdir)
     print(
         f"weights      {workdir}/checkpoints\n"
         f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
@@ -69,11 +102,11 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     networks = find_networks(options.RUNS.value or [str(workdir)], options.CHECKPOINT.value, config)
     levels = common_levels(networks, config)
     held_out = [] if config.data.eval else held_out_images(networks)
-    planned = planned_tables(networks[0].config, levels, held_out)
+    to_score = tables_to_score(networks[0].config, levels, held_out)
     require_installed(configuration.classical_names(config))
     for line in remarks(networks, levels, config):
         print(line, flush=True)
-    _score(networks, planned, config, workdir)
+    _score(networks, to_score, config, workdir)
     print(
         f"results      {workdir}/evaluation/results.json, .csv, .md, .tex\n"
         f"pictures     {workdir}/evaluation",
@@ -83,12 +116,9 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
 
 def run_study(config: ConfigDict, workdir: Path) -> None:
     """Train the members of a study, and show what they reach."""
-    flag = flags.FLAGS["config"]
-    given = config_flags.get_override_values(flag)
-    members = read_members(config_flags.get_config_filename(flag), config, given)
+    members = read_members(options.recipe(), config, options.overridden())
     training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
     require_size(training, max(map(patch_side, members.values())), "data.patch")
-    _require_validated(config, held_out)
     diverged = study(members, workdir, training, held_out)
     if diverged:
         raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
@@ -108,41 +138,35 @@ def run_comparison(workdir: Path) -> None:
 def run_restoration(workdir: Path) -> None:
     """Restore picture files with the newest checkpoint of a workdir."""
     config = read_config(workdir)
-    scale = options.scale(config)
+    way = _way(config)
+    scale = way.scale
     suffix = f"_x{scale}" if scale > 1 else "_restored"
     output = options.OUTPUT.value and Path(options.OUTPUT.value)
     jobs = find_jobs(Path(options.INPUT.value), output, suffix)
-    way = _way(config, workdir)
+    restore = restorer(*load(workdir), way)
     if config.model.channels == 1:
         how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)
-    failed = restore_files(jobs, way, scale, options.OVERWRITE.value)
+    failed = restore_files(jobs, restore, scale, options.OVERWRITE.value)
     print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
     if failed:
         sys.exit(1)
 
 
-def _way(config: ConfigDict, workdir: Path) -> Restore:
+def _way(config: ConfigDict) -> Way:
     """Return how the flags want pictures to be restored: each pixel once, or by patches."""
-    patch, stride, ensemble = (
-        flag.value for flag in (options.PATCHES, options.STRIDE, options.ENSEMBLE)
-    )
+    patch, stride = options.PATCHES.value, options.STRIDE.value
     if patch and stride > patch:
-        raise ConfigError(f"--stride={stride} leaves gaps between --patches={patch}")
-    scale, memory, exact = options.scale(config), options.memory(), options.EXACT.value
-    model, variables = load(workdir)
-
-    def by_patches(pixels, _):
-        way = functools.partial(restore_patches, model, variables, patch=patch, stride=stride)
-        return restore_by(average_views(way) if ensemble else way, model, pixels, scale)
-
-    def each_pixel_once(pixels, advance):
-        return restore(
-            model, variables, pixels, scale=scale, neighborhood=configuration.window(config),
-            memory=memory, exact=exact, ensemble=ensemble, advance=advance,
-        )  # fmt: skip
-
-    return by_patches if patch else each_pixel_once
+        raise UserError(f"--stride={stride} leaves gaps between --patches={patch}")
+    return Way(
+        scale=options.scale(config),
+        window=configuration.window(config),
+        memory=options.memory(),
+        exact=options.EXACT.value,
+        patch=patch,
+        stride=stride,
+        ensemble=options.ENSEMBLE.value,
+    )
 
 
 def run_explanation(workdir: Path) -> None:
@@ -153,7 +177,7 @@ def run_explanation(workdir: Path) -> None:
         options.STATES.value and options.integers(options.STATES),
     )
     if len(at) != 2:
-        raise ConfigError(
+        raise UserError(
             f"--at={','.join(options.AT.value)}: a row and a column are needed, as 120,80"
         )
     files = (flag.value and Path(flag.value) for flag in (options.INPUT, options.ORIGINAL))
@@ -163,30 +187,23 @@ def run_explanation(workdir: Path) -> None:
     states = check(config, subject, at, states)
     check_output(path, np.uint8, has_alpha=False, overwrite=options.OVERWRITE.value)
     if path.with_suffix(".json").exists() and not options.OVERWRITE.value:
-        raise ConfigError(f"--output={path}: {path.stem}.json is there already; name another")
+        raise UserError(f"--output={path}: {path.stem}.json is there already; name another")
     model, variables = load(workdir)
     explain(model, variables, config, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
 
 
-def _planned_tables(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:
+def _of_this_run(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:
     """List what a run will be scored on, and refuse now what could not be scored then."""
     require_installed(configuration.classical_names(config))
-    _require_validated(config, held_out)
     levels = common_levels([Network("", str(workdir), 0, config)], config)
-    return planned_tables(config, levels, held_out)
-
-
-def _require_validated(config: ConfigDict, held_out: list[Image]) -> None:
-    """Refuse images that could not be validated on, by making their tables."""
-    validated = [Benchmark("held-out", held_out)]
-    tables(validated, configuration.levels(config), configuration.setting(config))
+    return tables_to_score(config, levels, held_out)
 
 
 def _score(
-    networks: list[Network], planned: list[Table], config: ConfigDict, workdir: Path
+    networks: list[Network], to_score: list[Table], config: ConfigDict, workdir: Path
 ) -> None:
-    if not planned:
+    if not to_score:
         print("nothing is held out and data.eval is empty: nothing to score", flush=True)
         return
     methods = [
@@ -195,8 +212,8 @@ def _score(
         *map(network, networks),
     ]
     command = shlex.join(["python", "-m", "nlrn_jax.main", *sys.argv[1:]])
-    evaluate(methods, networks[0].config, planned, workdir / "evaluation", command)
-    runs = dict.fromkeys(network.run for network in networks)
+    evaluate(methods, networks[0].config, to_score, workdir / "evaluation", command)
+    runs = dict.fromkeys(found.run for found in networks)
     print(f"look at it   {write_report(workdir / 'evaluation', runs)}", flush=True)
 
 
