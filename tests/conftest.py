@@ -1,5 +1,7 @@
-"""Fixtures: the benchmark images beside the checkout, and a run small enough for seconds."""
+"""Fixtures: the benchmark images beside the checkout, a run of seconds, a terminal."""
 
+import io
+import os
 from pathlib import Path
 
 import jax
@@ -11,9 +13,21 @@ from nlrn_jax.data.sources import Image
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
-    """Let tests that compile the same program share it."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    """Let tests that compile the same program share it, in other processes too."""
+    jax.devices()  # this process compiles as users do
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    settings = {
+        "jax_compilation_cache_dir": str(folder / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+    # Others are about what programs do with a network, not about its speed.
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
 
 
 @pytest.fixture
@@ -35,3 +49,21 @@ def tiny_config():
 def photographs() -> list[Image]:
     """Four smooth random pictures, [24, 20] uint8, grey."""
     return tiny.photographs()
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Terminal:
+    """A terminal of 120 columns that can draw."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal()

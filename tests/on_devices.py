@@ -1,4 +1,4 @@
-"""Train and restore on several devices, for test_devices.py:
+"""Train and restore on several devices, for training/test_processes.py:
 
     python tests/on_devices.py DEVICES PLACE WORKDIR...
 
@@ -18,10 +18,10 @@ import numpy as np
 import tiny
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import build_model
-from nlrn_jax.network.mesh import data_mesh, join
+from nlrn_jax.network.mesh import data_mesh
+from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import restore_patches
-from nlrn_jax.training.loop import train
+from nlrn_jax.training.processes import join
 from nlrn_jax.training.state import create_state, trace_step
 
 KINDS = "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
@@ -60,13 +60,12 @@ def main(devices: str, place: str, *workdirs: str) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if place != "-":
         join(place)
-    images = tiny.photographs()
-    states = [train(config(), workdir, images[:3], images[3:]) for workdir in workdirs]
+    states = [tiny.train(config(), workdir) for workdir in workdirs]
     if devices != "8":
         return
     variables = jax.device_get(states[0].variables)
-    model = build_model(config())
-    restored = restore_patches(model, variables, images[3].pixels, patch=6, stride=5, batch=8)
+    model, pixels = build_model(config()), tiny.photographs()[3].pixels
+    restored = restore_patches(model, variables, pixels, patch=6, stride=5, batch=8)
     np.save(Path(workdirs[0]) / "restored.npy", restored)
     counts = {
         "the whole patch": collectives(),

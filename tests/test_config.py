@@ -10,17 +10,9 @@ import jax
 import pytest
 
 from configs import base
-from nlrn_jax.config import (
-    ConfigError,
-    build_model,
-    check,
-    differences,
-    evaluated_as,
-    from_json,
-    get,
-    levels,
-    to_json,
-)
+from nlrn_jax.config import check, differences, evaluated_as, from_json, get, levels, to_json
+from nlrn_jax.errors import UserError
+from nlrn_jax.network.model import build_model
 
 FOLDER = Path(base.__file__).parent
 RECIPES = sorted(
@@ -173,7 +165,7 @@ def test_every_field_has_its_unit_or_meaning_beside_it():
 
 @pytest.mark.parametrize(("field", "value"), cases(WRONG))
 def test_a_wrong_value_is_refused_with_its_field(field, value):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         check(changed(field, value))
     assert str(error.value).startswith(f"config.{field}={value!r} should be ")
     assert "\n" not in str(error.value)
@@ -196,7 +188,7 @@ def test_a_right_value_is_not_refused(field, value):
 def test_what_suits_denoising_alone_is_refused_for_super_resolution(field, value):
     config = changed(field, value)
     config.task = "sr"
-    with pytest.raises(ConfigError, match=re.escape(f"config.{field}={value!r}")):
+    with pytest.raises(UserError, match=re.escape(f"config.{field}={value!r}")):
         check(config)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -21,7 +22,7 @@ from configs import base, sr_x2
 from nlrn_jax import main, modes
 from nlrn_jax.data.batches import Patch
 from nlrn_jax.data.sources import Image
-from nlrn_jax.training.checkpoints import claim_workdir
+from nlrn_jax.training.run import claim_workdir
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")
@@ -189,10 +190,9 @@ def test_an_error_is_one_line_before_anything_is_compiled_or_made(case, command,
     assert sorted(files.rglob("*")) == before
 
 
-@pytest.mark.parametrize("missing", ["config", "workdir"])
-def test_a_missing_flag_is_asked_for_with_an_example(missing, command, tmp_path):
-    given = {"config": "configs/denoise_25.py:quick", "workdir": f"{tmp_path}/run"}
-    outcome = command(*(f"--{name}={given[name]}" for name in given if name != missing))
+@pytest.mark.parametrize("mode, missing", [("train", "config"), ("restore", "workdir")])
+def test_a_missing_flag_is_asked_for_with_an_example(mode, missing, command):
+    outcome = command(f"--mode={mode}", "--input=photos")
     assert outcome.status == 2
     assert_one_line(outcome.err, f"--{missing} is missing, as in --{missing}=")
 
@@ -331,6 +331,28 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_compiled(
     assert outcome.status == 1 and not outcome.compilations
     assert_one_line(outcome.err, culprit.format(trained))
     assert sorted(trained.rglob("*")) == before
+
+
+def test_without_a_workdir_a_run_lies_where_its_config_says_and_is_found_there(files):
+    """Tried as a user does, in a folder of their own."""
+
+    def program(*arguments):
+        command = [sys.executable, "-m", "nlrn_jax.main", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=files, env=environment, capture_output=True, text=True)
+
+    given = [word for word in words(files, [f"--config={ROOT}/configs/denoise_25.py:quick"])
+             if not word.startswith("--workdir")]  # fmt: skip
+    trained = program(*given)
+    assert trained.returncode == 0, trained.stderr
+    first, *_ = trained.stdout.splitlines()
+    assert first == "run          runs/denoise_25_quick: by --config; --workdir names another"
+    assert (files / "runs" / "denoise_25_quick" / "checkpoints" / "1").is_dir()
+
+    restored = program("--mode=restore", given[0], "--input=good/0.png", "--output=out.png")
+    assert restored.returncode == 0, restored.stderr
+    assert restored.stdout.splitlines()[0] == first
+    assert (files / "out.png").exists()
 
 
 def restoring(folder, *extra):

@@ -1,10 +1,15 @@
 """A run small enough for seconds, for tests in this process and in others."""
 
+from pathlib import Path
+
 import numpy as np
 from ml_collections import ConfigDict
 
 from configs import base
 from nlrn_jax.data.sources import Image
+from nlrn_jax.scoring.validation import Validator
+from nlrn_jax.training import loop
+from nlrn_jax.training.state import TrainState
 
 
 def config() -> ConfigDict:
@@ -25,3 +30,9 @@ def photographs() -> list[Image]:
     ramps = rng.uniform(0, 9, (4, 24, 1)) + rng.uniform(0, 9, (4, 1, 20))
     waves = 127 + 100 * np.sin(ramps.cumsum(1).cumsum(2) / 40)
     return [Image(f"{i}.png", wave.astype(np.uint8)) for i, wave in enumerate(waves)]
+
+
+def train(config: ConfigDict, workdir: Path) -> TrainState:
+    """Train on three of the photographs, the fourth held out."""
+    images = photographs()
+    return loop.train(config, workdir, images[:3], Validator(config, images[3:]))

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nlrn_jax.network.non_local import initial_correlation, non_local, respond
+from nlrn_jax.network.non_local import form_of, non_local, respond
 
 SIDE, WINDOW, EMBEDDING, FEATURES = 192, 45, 64, 128
 GFLOP = 2 * SIDE**2 * WINDOW**2 * (EMBEDDING + FEATURES) / 1e9
@@ -27,9 +27,11 @@ PRODUCT_GFLOP = 2 * 2048**3 / 1e9
 def main() -> None:
     """Print the rates, the ways to carry the correlation, the backward pass, and the growth."""
     theta, phi, g = inputs(SIDE)
-    correlation = initial_correlation(theta.shape, WINDOW)
+    correlation = form_of(WINDOW).zero(theta.shape)
     stacks = [jnp.concatenate([x] * 12, -1) for x in (theta, phi)]
-    plain = functools.partial(respond, neighborhood=WINDOW)
+
+    def plain(*arrays):
+        return respond(*arrays, None, None, form_of(WINDOW))[0]
 
     def loss(*arrays):
         return jnp.sum(plain(*arrays) ** 2)
@@ -62,10 +64,8 @@ def report(name, operation, *arrays):
     """Print the median time, and its rate relative to the matrix product's."""
     matrix = jax.random.normal(jax.random.key(1), (2048, 2048))
     compiled, product = jax.jit(operation), jax.jit(jnp.dot)
-    pairs = [(timed(product, matrix, matrix), timed(compiled, *arrays)) for _ in range(8)][
-        1:
-    ]  # the first compiles
-    products, times = (statistics.median(column) for column in zip(*pairs, strict=True))
+    pairs = [(timed(product, matrix, matrix), timed(compiled, *arrays)) for _ in range(8)]
+    products, times = map(statistics.median, zip(*pairs[1:], strict=True))  # the first compiles
     rate = PRODUCT_GFLOP / products
     print(
         f"{name}: {times:.3f} s; product {rate:.0f} GFLOP/s; ratio {GFLOP / times / rate:.2f}",

@@ -22,7 +22,8 @@ import jax
 import numpy as np
 from PIL import Image
 
-from nlrn_jax.training.checkpoints import Checkpoints, read_config
+from nlrn_jax.training.checkpoints import Checkpoints
+from nlrn_jax.training.run import read_config
 from nlrn_jax.training.state import TrainState, create_state
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,7 @@ def final(workdir: Path) -> tuple[TrainState, list[dict]]:
     """Return the newest state, and the figures without what a clock decides."""
     config = read_config(workdir)
     with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        state = checkpoints.restore_state(checkpoints.newest, create_state(config))
+        state = checkpoints.read_state(checkpoints.newest, create_state(config))
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return state, [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
 

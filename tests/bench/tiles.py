@@ -1,6 +1,6 @@
 """Measure what tiles cost in accuracy: tiled against whole, for several halos.
 
-    python tests/bench/tiles.py --workdir=runs/small_25 PICTURE [PICTURE ...]
+    PYTHONPATH=. python tests/bench/tiles.py --workdir=runs/denoise_25_cpu PICTURE [PICTURE ...]
 
 Prints, in grey levels of 255, the largest and the mean difference of the central 384 x 384, and the
 mean along the borders of the tiles, which are 128 x 128.
@@ -12,11 +12,12 @@ import numpy as np
 
 from nlrn_jax import load
 from nlrn_jax.config import levels, window
-from nlrn_jax.data import pixels as im
 from nlrn_jax.data.degrade import add_noise
-from nlrn_jax.restoring import tiles
-from nlrn_jax.restoring.restore import restore_plan
-from nlrn_jax.training.checkpoints import read_config
+from nlrn_jax.data.pixels import grey, to_float
+from nlrn_jax.pictures.files import read_pixels
+from nlrn_jax.restoring.restore import restore_tiling
+from nlrn_jax.restoring.tiles import Tiling, cut
+from nlrn_jax.training.run import read_config
 
 SIDE = 384
 
@@ -31,7 +32,7 @@ def main() -> None:
     config = read_config(arguments.workdir)
     model = model.clone(neighborhood=window(config), carry="embeddings")
     for path in arguments.pictures:
-        clean = im.to_float(im.grey(im.read(path)))[:SIDE, :SIDE]
+        clean = to_float(grey(read_pixels(path)))[:SIDE, :SIDE]
         noisy = add_noise(clean, levels(config)[-1], np.random.default_rng(0))
         whole = restore_by_sides(model, variables, noisy, (SIDE, SIDE), 0)
         for halo in (16, 24, 32, 40, 48):
@@ -41,14 +42,14 @@ def main() -> None:
 
 def restore_by_sides(model, variables, pixels, sides, halo):
     """Restore with tiles of given sides."""
-    plan = tiles.Plan(model, sides, tiles.cut(pixels.shape, sides, halo))
-    return restore_plan(plan, variables, pixels)
+    tiling = Tiling(model, sides, cut(pixels.shape, sides, halo))
+    return restore_tiling(tiling, variables, pixels)
 
 
 def borders(shape, halo):
     """Mark the pixels beside the border of two tiles: bool [H, W]."""
     marked = np.zeros(shape, bool)
-    for tile in tiles.cut(shape, (128, 128), halo):
+    for tile in cut(shape, (128, 128), halo):
         marked[tile.kept[0].start, :] |= tile.kept[0].start > 0
         marked[:, tile.kept[1].start] |= tile.kept[1].start > 0
     return marked

@@ -5,10 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import skimage.color
 from absl import flags
 
-from nlrn_jax.data.batches import batches, measure_speed, network_channels
+from nlrn_jax.data.batches import batches, measure_speed
 from nlrn_jax.data.degrade import degrade_sr
 from nlrn_jax.data.sources import Image
 
@@ -245,17 +244,3 @@ def test_mixed_scales_have_equal_chances(config):
     counts = Counter(scale for (scale,) in found)
     # 240 draws, chance 1/3 each: 80, standard deviation 7.3
     assert all(abs(counts[scale] - 80) < 4 * 7.3 for scale in (2, 3, 4))
-
-
-def test_one_channel_is_grey_for_denoising_and_luma_for_super_resolution():
-    ((_, colour),) = pictures((5, 4, 3))
-    grey = network_channels(colour, "denoise", 1)
-    assert grey.dtype == np.uint8 and grey.shape == (5, 4)
-    np.testing.assert_allclose(grey, colour @ [0.299, 0.587, 0.114], atol=0.5001)
-    luma = network_channels(colour, "sr", 1)
-    np.testing.assert_allclose(luma, skimage.color.rgb2ycbcr(colour)[..., 0], atol=0.5001)
-    for task in ("denoise", "sr"):
-        assert network_channels(colour, task, 3) is colour
-        assert network_channels(grey, task, 1) is grey
-        triple = network_channels(grey, task, 3)
-        np.testing.assert_array_equal(triple, np.dstack([grey, grey, grey]))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nlrn_jax.data import degrade
-from nlrn_jax.data import pixels as image
 from nlrn_jax.data.degrade import add_noise, bicubic_resize, degrade_sr, sr_patch
+from nlrn_jax.data.pixels import crop_to_multiple, to_float, to_uint8
+from nlrn_jax.pictures.files import find_pictures, read_pixels
 from nlrn_jax.scoring import metrics
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -47,12 +48,12 @@ def resized_naively(image, scale):
 @pytest.mark.parametrize("dense", [0, 2**30], ids=["taps", "matrix"])
 def test_low_resolution_is_bit_exactly_that_of_matlab(scale, dense, monkeypatch):
     monkeypatch.setattr(degrade, "_DENSE", dense)
-    high = image.find(DATA / "set5_matlab_lr" / "hr")
-    low = image.find(DATA / "set5_matlab_lr" / f"x{scale}")
+    high = find_pictures(DATA / "set5_matlab_lr" / "hr")
+    low = find_pictures(DATA / "set5_matlab_lr" / f"x{scale}")
     assert len(high) == len(low) == 5
     for high_path, low_path in zip(high, low, strict=True):
-        original = image.crop_to_multiple(image.read(high_path), scale)
-        expected = image.read(low_path)
+        original = crop_to_multiple(read_pixels(high_path), scale)
+        expected = read_pixels(low_path)
         np.testing.assert_array_equal(bicubic_resize(original, 1 / scale), expected)
         by_jax = jax.jit(bicubic_resize, static_argnums=1)(jnp.asarray(original), 1 / scale)
         np.testing.assert_array_equal(by_jax, expected)
@@ -128,7 +129,7 @@ def test_jax_arrays_keep_their_dtype(dtype):
     assert np.all(resized == 1)
 
 
-def test_cached_weights_are_not_spoiled_by_their_users():
+def test_cached_weights_are_not_changed_by_their_users():
     with pytest.raises(ValueError, match="read-only"):
         degrade._matrix(9, 3.0, "float32")[0, 0] = 1
 
@@ -146,7 +147,7 @@ def test_scale_must_be_positive(scale):
 
 
 def test_the_network_input_is_the_low_resolution_enlarged():
-    original = image.crop_to_multiple(SMALL, 3)
+    original = crop_to_multiple(SMALL, 3)
     low, enlarged = degrade_sr(original, 3)
     assert low.dtype == np.uint8 and low.shape == (7, 12, 3)
     assert enlarged.dtype == np.float32 and enlarged.shape == original.shape
@@ -174,7 +175,7 @@ def test_a_patch_is_what_the_whole_image_has_there(scale, channels):
             patch, target = sr_patch(picture, top, left, size, scale)
             there = np.s_[top : top + size, left : left + size]
             np.testing.assert_allclose(patch, whole[there], atol=1e-6)
-            np.testing.assert_array_equal(target, image.to_float(picture[there]))
+            np.testing.assert_array_equal(target, to_float(picture[there]))
             assert patch.dtype == target.dtype == np.float32
 
 
@@ -238,10 +239,10 @@ def test_noise_on_bytes_is_refused():
 @pytest.mark.parametrize("sigma, free, in_bytes", [(15, 24.61, 24.79), (25, 20.18, 20.48),
                                                    (50, 14.15, 14.91)])  # fmt: skip
 def test_noisy_benchmarks_score_what_the_docstring_says(name, sigma, free, in_bytes):
-    originals = [image.to_float(image.read(path)) for path in image.find(DATA / name)]
+    originals = [to_float(read_pixels(path)) for path in find_pictures(DATA / name)]
     generator = np.random.default_rng(0)
     pairs = [(add_noise(x, sigma, generator), x) for x in originals]
     assert np.mean([metrics.psnr(*pair) for pair in pairs]) == pytest.approx(free, abs=0.02)
     if name == "bsd68":
-        rounded = [metrics.psnr(*map(image.to_uint8, pair), 255) for pair in pairs]
+        rounded = [metrics.psnr(*map(to_uint8, pair), 255) for pair in pairs]
         assert np.mean(rounded) == pytest.approx(in_bytes, abs=0.02)

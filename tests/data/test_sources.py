@@ -12,15 +12,8 @@ import pytest
 from PIL import Image as Pillow
 
 from nlrn_jax.data import sources
-from nlrn_jax.data.pixels import ImageError
-from nlrn_jax.data.sources import (
-    Image,
-    SourceError,
-    hold_out,
-    read_images,
-    require_size,
-    split_sources,
-)
+from nlrn_jax.data.sources import Image, hold_out, read_images, require_size, split_sources
+from nlrn_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 rng = np.random.default_rng(0)
@@ -36,7 +29,7 @@ def save(path, shape=(6, 5)):
 
 def refusal(source):
     """Return the message with which a source is refused: one line."""
-    with pytest.raises((SourceError, ImageError)) as error:
+    with pytest.raises(UserError) as error:
         read_images(source)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -91,7 +84,7 @@ def test_commas_join_sources_in_their_order(tmp_path):
 @pytest.mark.parametrize("source", ["", " ", ",", " , "])
 def test_a_source_that_names_nothing_is_refused(source):
     assert repr(source) in refusal(source)
-    with pytest.raises(SourceError, match="names nothing"):
+    with pytest.raises(UserError, match="names nothing"):
         split_sources(source)
 
 
@@ -139,7 +132,7 @@ def test_held_out_images_are_evenly_spaced_and_no_longer_trained_on(total, count
 @pytest.mark.parametrize("count", [3, 4])
 def test_something_is_left_to_train_on(count):
     images = [Image(str(i), np.zeros((1, 1), np.uint8)) for i in range(3)]
-    with pytest.raises(SourceError, match=rf"data\.holdout={count} leaves none of 3"):
+    with pytest.raises(UserError, match=rf"data\.holdout={count} leaves none of 3"):
         hold_out(images, count)
 
 
@@ -147,7 +140,7 @@ def test_too_small_an_image_is_named_with_what_it_is_too_small_for():
     shapes = [(8, 8), (8, 7, 3), (6, 90), (8, 80)]
     images = [Image(f"{shape}.png", np.zeros(shape, np.uint8)) for shape in shapes]
     require_size([images[0], images[3]], 8, "data.patch")
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(UserError) as error:
         require_size(images, 8, "data.patch")
     for part in ("(8, 7, 3).png", "7 x 8 pixels", "8 x 8", "data.patch", "2 of 4"):
         assert part in str(error.value)
@@ -158,13 +151,14 @@ TINY = {"pair": {"lr": 3, "hr": 3}, "grey": {"image": 1}, "neither": {"lr": 3, "
 
 READ = """
 import json, sys
-from nlrn_jax.data.sources import SourceError, read_images
+from nlrn_jax.data.sources import read_images
+from nlrn_jax.errors import UserError
 
 def read(source):
     try:
         return [(image.name, str(image.pixels.dtype), image.pixels.tolist())
                 for image in read_images(source)]
-    except SourceError as error:
+    except UserError as error:
         return str(error)
 
 print(json.dumps([read(source) for source in sys.argv[1:]] + ["tensorflow" in sys.modules]))
@@ -246,5 +240,5 @@ def test_a_tfds_that_cannot_be_read_is_named(read_tfds):
     ("shape", "dtype"), [((4, 4, 3), np.uint16), ((4, 4, 4), np.uint8), ((), object)]
 )
 def test_a_tfds_feature_that_is_no_8_bit_picture_is_named(shape, dtype):
-    with pytest.raises(SourceError, match=r"^tfds:x: feature 'image' is \w+ \["):
+    with pytest.raises(UserError, match=r"^tfds:x: feature 'image' is \w+ \["):
         sources._tfds_pixels("x", {"image": np.zeros(shape, dtype)})

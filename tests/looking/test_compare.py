@@ -6,8 +6,9 @@ import pytest
 
 from configs import base
 from nlrn_jax.config import get
+from nlrn_jax.errors import UserError
 from nlrn_jax.looking.compare import compare, training_seconds
-from nlrn_jax.training.checkpoints import CheckpointError, claim_workdir
+from nlrn_jax.training.run import claim_workdir
 
 LINES = [
     {"step": 10, "psnr": 22.0, "steps_per_second": 2.0, "patches_per_second": 32.0},
@@ -102,7 +103,7 @@ def test_a_run_that_is_still_writing_can_be_compared(make_run, tmp_path):
 
 def refused(runs, folder):
     """Return the one line with which a comparison is refused before it writes anything."""
-    with pytest.raises(CheckpointError) as error:
+    with pytest.raises(UserError) as error:
         compare(runs, folder / "out")
     assert "\n" not in str(error.value)
     assert not (folder / "out").exists()

@@ -8,13 +8,15 @@ import reference
 from drawn import TINY, close, exact, images, randomized
 from PIL import Image as Pillow
 
-from nlrn_jax.config import ConfigError, build_model
-from nlrn_jax.data import pixels as im
-from nlrn_jax.data.pixels import ImageError
-from nlrn_jax.looking.explain import MARK, SIDE, Subject, check, explain, read_subject
+from nlrn_jax.data.pixels import to_float, to_uint8
+from nlrn_jax.errors import UserError
+from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.insight import look
-from nlrn_jax.network.model import NLRN
+from nlrn_jax.looking.overlay import MARK
+from nlrn_jax.looking.subject import SIDE, Subject, read_subject
+from nlrn_jax.network.model import NLRN, build_model
 from nlrn_jax.pictures.colours import paint, palette
+from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.scoring.metrics import psnr
 
 STEPS = 3
@@ -80,7 +82,7 @@ def test_the_output_after_a_state_is_that_of_the_network_with_so_many_states(rem
 @pytest.fixture
 def subject(photographs):
     """A noisy picture of 24 x 20 pixels and its original."""
-    original = im.to_float(photographs[0].pixels)
+    original = to_float(photographs[0].pixels)
     noise = np.random.default_rng(1).standard_normal(original.shape).astype(np.float32)
     return Subject("wave", original + noise / 10, original)
 
@@ -98,7 +100,7 @@ def test_the_picture_and_its_figures_lie_side_by_side(tiny_config, subject, tmp_
     assert json.loads(path.with_suffix(".json").read_text()) == figures
     assert sorted(p.name for p in path.parent.iterdir()) == ["wave.json", "wave.png"]
     assert figures["at"] == [3, 4] and figures["window"] == [0, 0, 9, 10]
-    noisy, original = im.to_uint8(subject.input), im.to_uint8(subject.original)
+    noisy, original = to_uint8(subject.input), to_uint8(subject.original)
     assert figures["input_psnr"] == pytest.approx(psnr(noisy, original, 255))
     for state in figures["states"]:
         assert 1 <= state["positions"] <= 9 * 10
@@ -133,12 +135,12 @@ def test_a_colour_network_is_explained_as_well(tiny_config, photographs, tmp_pat
     variables = randomized(model, images((1, 4, 4, 3)))
     figures = explain(model, variables, tiny_config, subject, (3, 4), [1], tmp_path / "out.png")
     view = look(model.clone(neighborhood=11), variables, subject.input, (3, 4))
-    wanted = psnr(im.to_uint8(view.outputs[0]), colour, 255)
+    wanted = psnr(to_uint8(view.outputs[0]), colour, 255)
     assert figures["states"][0]["psnr"] == pytest.approx(wanted, abs=1e-3)
 
 
 def test_of_a_large_picture_the_surroundings_are_looked_at(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("nlrn_jax.looking.explain.SIDE", 24)
+    monkeypatch.setattr("nlrn_jax.looking.subject.SIDE", 24)
     small = images((60, 24))
     at = (40, 3)
     whole = Subject("tall", small, None)
@@ -153,11 +155,11 @@ def test_of_a_large_picture_the_surroundings_are_looked_at(tiny_config, tmp_path
 
 def save(path, pixels):
     """Write a picture, and return its path."""
-    im.write(path, pixels)
+    write_pixels(path, pixels)
     return path
 
 
-def test_a_clean_picture_alone_is_spoiled_as_in_evaluation(tiny_config, photographs, tmp_path):
+def test_a_clean_picture_alone_is_degraded_as_in_evaluation(tiny_config, photographs, tmp_path):
     clean = save(tmp_path / "clean.png", photographs[0].pixels)
     subject = read_subject(tiny_config, None, clean, 1)
     noise = subject.input - subject.original
@@ -166,12 +168,12 @@ def test_a_clean_picture_alone_is_spoiled_as_in_evaluation(tiny_config, photogra
     np.testing.assert_array_equal(subject.input, again.input)
 
 
-def test_a_spoiled_picture_is_taken_as_it_is(tiny_config, photographs, tmp_path):
+def test_a_degraded_picture_is_taken_as_it_is(tiny_config, photographs, tmp_path):
     noisy = save(tmp_path / "noisy.png", photographs[0].pixels)
     clean = save(tmp_path / "clean.png", photographs[1].pixels)
     subject = read_subject(tiny_config, noisy, clean, 1)
-    np.testing.assert_array_equal(im.to_uint8(subject.input), photographs[0].pixels)
-    np.testing.assert_array_equal(im.to_uint8(subject.original), photographs[1].pixels)
+    np.testing.assert_array_equal(to_uint8(subject.input), photographs[0].pixels)
+    np.testing.assert_array_equal(to_uint8(subject.original), photographs[1].pixels)
     assert read_subject(tiny_config, noisy, None, 1).original is None
 
 
@@ -182,18 +184,18 @@ def test_low_resolution_is_enlarged_and_its_original_may_have_a_remainder(tiny_c
     subject = read_subject(tiny_config, low, high, 3)
     assert subject.input.shape == subject.original.shape == (24, 18)
     np.testing.assert_allclose(subject.input * 255, 235, atol=1e-3)  # white in BT.601
-    with pytest.raises(ImageError, match=r"high\.png: 26 x 18 pixels.* 16 x 12"):
+    with pytest.raises(UserError, match=r"high\.png: 26 x 18 pixels.* 16 x 12"):
         read_subject(tiny_config, low, high, 2)
 
 
 def test_one_of_the_pictures_is_needed(tiny_config):
-    with pytest.raises(ConfigError, match="--input"):
+    with pytest.raises(UserError, match="--input"):
         read_subject(tiny_config, None, None, 1)
 
 
 @pytest.mark.parametrize("at", [(-1, 0), (24, 0), (0, 20)])
 def test_a_position_outside_is_refused(tiny_config, subject, at):
-    with pytest.raises(ConfigError, match=f"--at={at[0]},{at[1]}: outside the 24 rows and 20"):
+    with pytest.raises(UserError, match=f"--at={at[0]},{at[1]}: outside the 24 rows and 20"):
         check(tiny_config, subject, at, None)
 
 
@@ -201,7 +203,7 @@ def test_states_are_chosen_from_first_to_last_or_as_given(tiny_config, subject):
     tiny_config.model.steps = 12
     assert check(tiny_config, subject, (0, 0), None) == [1, 5, 8, 12]
     assert check(tiny_config, subject, (0, 0), [12, 1, 1]) == [1, 12]
-    with pytest.raises(ConfigError, match="--states=1,13: the network's are 1 to 12"):
+    with pytest.raises(UserError, match="--states=1,13: the network's are 1 to 12"):
         check(tiny_config, subject, (0, 0), [1, 13])
 
 

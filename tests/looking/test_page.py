@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_report import METHODS, NASTY, write_results
 
-from nlrn_jax.data import pixels as im
 from nlrn_jax.looking.report import write_report
+from nlrn_jax.pictures.files import write_pixels
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
@@ -43,7 +43,7 @@ def report(photographs, tmp_path):
     write_results(tmp_path, photographs, methods, tables=[results["tables"][0], second])
     lines = [f'{{"step": {s}, "psnr": {20 + s / 9}, "validation_psnr": 25}}\n' for s in (1, 50, 99)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
-    im.write(tmp_path / "explain" / "wave_3_4.png", np.zeros((300, 900, 3), np.uint8))
+    write_pixels(tmp_path / "explain" / "wave_3_4.png", np.zeros((300, 900, 3), np.uint8))
     return write_report(tmp_path, [tmp_path])
 
 

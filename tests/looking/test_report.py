@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from nlrn_jax.data import pixels as im
-from nlrn_jax.data.pixels import ImageError
+from nlrn_jax.data.pixels import to_float, to_uint8
+from nlrn_jax.errors import UserError
 from nlrn_jax.looking import report
-from nlrn_jax.looking.report import ReportError, write_report
+from nlrn_jax.looking.report import write_report
+from nlrn_jax.pictures.files import read_pixels, write_pixels
 from nlrn_jax.scoring.protocols import score
 
 METHODS = {"noisy": ("baseline", 0.1), "tv": ("classical", 0.05), "NLRN": ("network", 0.02)}
@@ -25,15 +26,15 @@ def write_results(folder, photographs, methods=METHODS, **changes):
     rng = np.random.default_rng(0)
     images = []
     for number, (name, pixels) in enumerate(photographs):
-        original = im.to_float(pixels)
+        original = to_float(pixels)
         pictures, figures = {"original": f"{number}/original.png"}, {}
-        im.write(folder / pictures["original"], pixels)
+        write_pixels(folder / pictures["original"], pixels)
         for method, (kind, noise) in methods.items():
             noise = noise * (1 if kind == "baseline" else 1 + number)
             output = original + noise * rng.standard_normal(original.shape)
             key = "baseline" if kind == "baseline" else method
             pictures[key] = f"{number}/{kind}-{len(pictures)}.png"
-            im.write(folder / pictures[key], im.to_uint8(output))
+            write_pixels(folder / pictures[key], to_uint8(output))
             figures[method] = score(output, original, "denoise", 25.0)
         pictures = {"input": pictures["baseline"]} | pictures
         height, width = pixels.shape[:2]
@@ -100,7 +101,7 @@ def test_every_picture_is_embedded_once_and_without_loss(photographs, tmp_path):
         for label, view in views.items():
             key = "baseline" if label == "noisy" else label
             embedded = np.array(pixels_of(data["pictures"][view["picture"]]))
-            np.testing.assert_array_equal(embedded, im.read(tmp_path / entry["pictures"][key]))
+            np.testing.assert_array_equal(embedded, read_pixels(tmp_path / entry["pictures"][key]))
             assert view["figures"] == entry["figures"].get(label)
         assert views["original"]["error"] is None
 
@@ -173,7 +174,7 @@ def test_gain_is_that_of_the_first_network(photographs, tmp_path):
 def test_low_resolution_is_a_picture_of_its_own(photographs, tmp_path):
     results = write_results(tmp_path, photographs[:1], task="sr")
     (entry,) = results["tables"][0]["images"]
-    im.write(tmp_path / "low.png", photographs[0].pixels[::2, ::2])
+    write_pixels(tmp_path / "low.png", photographs[0].pixels[::2, ::2])
     entry["pictures"]["input"] = "low.png"
     (tmp_path / "results.json").write_text(json.dumps(results))
     _, data = page_data(write_report(tmp_path))
@@ -189,7 +190,7 @@ def test_curves_and_explanations_of_runs_are_shown(photographs, tmp_path):
     rows[999]["validation_psnr"] = 31.5
     rows[1]["psnr"] = None
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    im.write(run / "explain" / "a_1_2.png", photographs[0].pixels)
+    write_pixels(run / "explain" / "a_1_2.png", photographs[0].pixels)
     _, data = page_data(write_report(run / "evaluation", [run, tmp_path / "elsewhere"]))
     (curve,) = data["curves"]
     assert curve["run"] == "run" and curve["validation"] == [[1000, 31.5]]
@@ -202,7 +203,7 @@ def test_curves_and_explanations_of_runs_are_shown(photographs, tmp_path):
     np.testing.assert_array_equal(embedded, photographs[0].pixels)
 
 
-def spoil(results, *path):
+def without(results, *path):
     """Copy results without what a path of keys leads to."""
     results = copy.deepcopy(results)
     place = results
@@ -212,41 +213,41 @@ def spoil(results, *path):
     return json.dumps(results)
 
 
-SPOILT = {
+WRONG = {
     "no JSON": lambda r: '{"protocol": ',
     "a list": lambda r: "[]",
     "the figures of an older program": lambda r: '{"Set12, sigma 25": {"psnr": 30}}',
-    "no tables": lambda r: spoil(r, "tables"),
-    "no methods": lambda r: spoil(r, "methods"),
-    "an image without figures": lambda r: spoil(r, "tables", 0, "images", 0, "figures"),
-    "an image without pictures": lambda r: spoil(r, "tables", 0, "images", 0, "pictures"),
+    "no tables": lambda r: without(r, "tables"),
+    "no methods": lambda r: without(r, "methods"),
+    "an image without figures": lambda r: without(r, "tables", 0, "images", 0, "figures"),
+    "an image without pictures": lambda r: without(r, "tables", 0, "images", 0, "pictures"),
     "another task": lambda r: json.dumps(r | {"task": "inpainting"}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", SPOILT)
+@pytest.mark.parametrize("case", WRONG)
 def test_wrong_results_are_one_clear_line_and_no_page(case, photographs, tmp_path):
     results = write_results(tmp_path, photographs)
-    (tmp_path / "results.json").write_text(SPOILT[case](results))
-    with pytest.raises(ReportError, match=r"results\.json: .*--mode=evaluate") as error:
+    (tmp_path / "results.json").write_text(WRONG[case](results))
+    with pytest.raises(UserError, match=r"results\.json: .*--mode=evaluate") as error:
         write_report(tmp_path)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.glob("report*"))
 
 
 def test_missing_results_are_one_clear_line(tmp_path):
-    with pytest.raises(ReportError, match=r"results\.json: no such file; run --mode=evaluate"):
+    with pytest.raises(UserError, match=r"results\.json: no such file; run --mode=evaluate"):
         write_report(tmp_path)
 
 
 def test_a_picture_that_is_missing_or_of_another_size_is_named(photographs, tmp_path):
     write_results(tmp_path, photographs)
     picture = tmp_path / "1" / "network-3.png"
-    im.write(picture, photographs[0].pixels[:-1])
-    with pytest.raises(ReportError, match=r"1/network-3\.png: \[23, 20\] pixels"):
+    write_pixels(picture, photographs[0].pixels[:-1])
+    with pytest.raises(UserError, match=r"1/network-3\.png: \[23, 20\] pixels"):
         write_report(tmp_path)
     picture.unlink()
-    with pytest.raises(ImageError, match=r"1/network-3\.png: no such file"):
+    with pytest.raises(UserError, match=r"1/network-3\.png: no such file"):
         write_report(tmp_path)
 
 
@@ -257,5 +258,5 @@ def test_damaged_figures_of_a_run_are_named_but_a_line_cut_short_is_not(photogra
     _, data = page_data(write_report(tmp_path, [tmp_path]))
     assert data["curves"][0]["training"] == [[1, 20]]
     (tmp_path / "metrics.jsonl").write_text('{"step"\n' + line)
-    with pytest.raises(ReportError, match=r"metrics\.jsonl"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl"):
         write_report(tmp_path, [tmp_path])

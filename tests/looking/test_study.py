@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from configs import base, study_recipes
-from nlrn_jax.config import ConfigError, check, get
+from nlrn_jax.config import check, get
+from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking import study as studies
 from nlrn_jax.looking.study import read_members, study, varied_fields
 from nlrn_jax.training import loop as training
-from nlrn_jax.training.checkpoints import CheckpointError, load
-from nlrn_jax.training.loop import NotFiniteError
+from nlrn_jax.training.run import load
 
 FOLDER = Path(base.__file__).parent
 VARIED = {
@@ -114,14 +114,14 @@ def test_the_recipes_differ_in_all_but_the_time_they_are_given():
     ],
 )
 def test_a_member_that_cannot_be_is_named(table, given, culprit, recipe):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         read_members(recipe(table), base.get_config(), given)
     assert culprit in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_recipe_that_is_no_study_is_named():
     path = str(FOLDER / "denoise_25.py")
-    with pytest.raises(ConfigError, match=r"denoise_25.py has no members\(\)"):
+    with pytest.raises(UserError, match=r"denoise_25.py has no members\(\)"):
         read_members(path, base.get_config(), [])
 
 
@@ -200,12 +200,12 @@ def test_a_folder_of_another_configuration_is_found_before_anything_is_trained(
     other.seed = 7
     (tmp_path / "off").mkdir()
     (tmp_path / "off" / "config.json").write_text(other.to_json())
-    with pytest.raises(CheckpointError, match="off belongs to a run of another configuration"):
+    with pytest.raises(UserError, match="off belongs to a run of another configuration"):
         run(members, tmp_path, photographs)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["off"]
 
 
 def test_a_study_without_validation_is_refused(members, photographs, tmp_path):
-    with pytest.raises(ConfigError, match=r"data\.holdout"):
+    with pytest.raises(UserError, match=r"data\.holdout"):
         study(members, tmp_path / "x", photographs, [])
     assert not (tmp_path / "x").exists()

@@ -7,14 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nlrn_jax.network.correlation import (
-    finish,
-    propagate_embeddings,
-    propagate_logits,
-    start_embeddings,
-    start_logits,
-)
-from nlrn_jax.network.non_local import forward, non_local, undo
+from nlrn_jax.network.correlation import carrier_of
+from nlrn_jax.network.non_local import form_of, non_local
 
 SHAPE, STATES, EMBEDDING, FEATURES = (2, 5, 6), 3, 4, 3
 
@@ -36,23 +30,19 @@ def keeping(states, size, window):
 
 
 def handing_on(form, states, size, window):
-    """Chain them by scanning over `propagation`."""
-    if form == "logits":
-        start, propagate = start_logits(SHAPE, window), propagate_logits
-    else:
-        start = start_embeddings(SHAPE, STATES * EMBEDDING, states[0].dtype)
-        propagate = propagate_embeddings
+    """Chain them by scanning with a carrier that keeps nothing."""
+    carrier = carrier_of(window, True, form, "correlation")
 
     def step(carry, x):
         total, correlation = carry
         index, (theta, phi, g) = x
-        place = () if form == "logits" else (index,)
-        response, correlation = propagate(theta, phi, g, correlation, *place, size, window)
+        response, correlation = carrier.respond(theta, phi, g, correlation, index, size)
         return (total + jnp.sin(response), correlation), None
 
     total = jnp.zeros(states[2].shape[1:], states[2].dtype)
+    start = carrier.start((*SHAPE, STATES * EMBEDDING), states[0].dtype)
     (total, correlation), _ = jax.lax.scan(step, (total, start), (jnp.arange(STATES), states))
-    return finish(total, correlation)
+    return carrier.finish(total, correlation)
 
 
 def loss_and_gradient(chain, states, size, window):
@@ -92,9 +82,10 @@ def test_in_bfloat16_the_gradient_stays_near_that_of_float32(form):
 def test_undoing_a_state_gives_the_correlation_before_it(window):
     theta, phi, g = (x[0] for x in draw())
     _, before = non_local(phi, theta, g, None, window)
-    _, _, after = forward(theta, phi, g, before, None, window)
+    form = form_of(window)
+    _, _, after = form.forward(theta, phi, g, before, None)
     assert abs(after - before).max() > 1
-    np.testing.assert_allclose(undo(theta, phi, after, window), before, atol=1e-5)
+    np.testing.assert_allclose(form.undo(theta, phi, after), before, atol=1e-5)
 
 
 def test_a_further_state_costs_no_further_logits():
@@ -102,17 +93,36 @@ def test_a_further_state_costs_no_further_logits():
 
     def temporaries(states):
         shapes = [jax.ShapeDtypeStruct((states, 1, side, side, 4), jnp.float32)] * 3
+        carrier = carrier_of(None, True, "logits", "correlation")
 
         def loss(states):
             def step(carry, x):
-                response, correlation = propagate_logits(*x, carry[1], None, None)
+                response, correlation = carrier.respond(*x, carry[1], None, None)
                 return (carry[0] + response, correlation), None
 
-            start = start_logits((1, side, side), None)
+            start = carrier.start((1, side, side, 4), "float32")
             (total, correlation), _ = jax.lax.scan(step, (states[2][0], start), states)
-            return jnp.sum(finish(total, correlation) ** 2)
+            return jnp.sum(carrier.finish(total, correlation) ** 2)
 
         compiled = jax.jit(jax.grad(loss)).lower(shapes).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert temporaries(20) - temporaries(10) < 4 * pixels**2
+
+
+@pytest.mark.parametrize(
+    "wrong, culprit",
+    [
+        ({"carry": "stack"}, "carry='stack'"),
+        ({"remat": "all"}, "remat='all'"),
+        ({"neighborhood": 4}, "neighborhood=4"),
+    ],
+)
+def test_a_carrier_that_there_is_not_is_refused(wrong, culprit):
+    right = {"neighborhood": None, "propagate": True, "carry": "logits", "remat": "nothing"}
+    with pytest.raises(ValueError, match=culprit):
+        carrier_of(**right | wrong)
+
+
+def test_carriers_are_chosen_once_so_that_programs_are_shared():
+    assert carrier_of(5, True, "logits", "nothing") is carrier_of(5, True, "logits", "nothing")

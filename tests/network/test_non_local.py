@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from operation import respond
 
-from nlrn_jax.network.non_local import non_local, respond
+from nlrn_jax.network.non_local import non_local
 
 SIZES = [(5, 7), (8, 3), (1, 1), (1, 6), (6, 1)]
 

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import SingleDeviceSharding
+from operation import initial_correlation, respond
 
 from configs import base
-from nlrn_jax.config import build_model
-from nlrn_jax.network.non_local import initial_correlation, non_local, respond
+from nlrn_jax.network.model import build_model
+from nlrn_jax.network.non_local import non_local
 from nlrn_jax.training.state import create_state, train_step
 
 pytestmark = pytest.mark.skipif(

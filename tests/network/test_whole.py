@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from operation import respond
 
-from nlrn_jax.network.non_local import non_local, respond
+from nlrn_jax.network.non_local import non_local
 
 CARRIED = [True, False]
 

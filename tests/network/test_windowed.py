@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from operation import initial_correlation, respond
 
 from nlrn_jax.network import windowed
-from nlrn_jax.network.non_local import initial_correlation, non_local, respond
+from nlrn_jax.network.non_local import non_local
 
 state = jax.jit(non_local, static_argnames="neighborhood")
 alone = jax.jit(respond, static_argnames="neighborhood")

@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 
 from configs import base
-from nlrn_jax.config import ConfigError, build_model
-from nlrn_jax.network.mesh import DevicesError
-from nlrn_jax.planning import flops as arithmetic
-from nlrn_jax.planning import hlo as compiled
-from nlrn_jax.planning import machines
+from nlrn_jax.errors import UserError
+from nlrn_jax.network.model import build_model
+from nlrn_jax.planning import flops, hlo, machines
 from nlrn_jax.planning.flops import Work
 from nlrn_jax.planning.hlo import Collective
 from nlrn_jax.planning.machines import TPU_PASSES, Chip, find_machine
-from nlrn_jax.planning.plan import TooLargeError, _why, compile_step, largest_share, plan
-from nlrn_jax.planning.roofline import Step, estimate
+from nlrn_jax.planning.plan import largest_share, plan
+from nlrn_jax.planning.roofline import Step, TooLargeError, _why, compile_step, estimate
 from nlrn_jax.training.state import create_state, train_step
 
 needs_libtpu = pytest.mark.skipif(
@@ -76,7 +74,7 @@ ENTRY %main (e: f32[3,8]) -> f32[3,3,8,8] {
 
 
 def test_collectives_are_counted_as_often_as_their_loops_go_round():
-    assert compiled.collectives(PROGRAM) == [
+    assert hlo.collectives(PROGRAM) == [
         Collective("all-reduce", "gradients", 1, 4 * 576 + 2 * 8),
         Collective("all-gather", "", 1, 4 * 576),
         Collective("all-reduce", "statistics", 3 + 3 * 2, 3 * 64 + 6 * 32),
@@ -86,7 +84,7 @@ def test_collectives_are_counted_as_often_as_their_loops_go_round():
 def test_a_loop_of_unknown_length_is_an_error_and_not_counted_once():
     unknown = PROGRAM.replace("direction=LT", "direction=NE")
     with pytest.raises(ValueError, match=r"how often its loop v goes round"):
-        compiled.collectives(unknown)
+        hlo.collectives(unknown)
 
 
 def test_traffic_counts_slices_of_stacks_and_nothing_on_the_chip():
@@ -110,14 +108,14 @@ ENTRY %main (e: f32[5,100]) -> f32[5,100] {
 }
 """
     # five rounds: the fusion reads a slice, the negation writes one; the rest stays on the chip
-    assert compiled.traffic(text) == 5 * (400 + 400)
+    assert hlo.traffic(text) == 5 * (400 + 400)
 
 
 def test_traffic_agrees_with_xla_where_there_is_no_loop():
     a = jnp.ones((64, 128)), jnp.ones((128, 256)), jnp.ones((64, 256))
     program = jax.jit(lambda a, b, c: jnp.tanh(a @ b) + c).lower(*a).compile()
     expected = program.cost_analysis()["bytes accessed"]
-    assert compiled.traffic(program.as_text()) == pytest.approx(expected, rel=0.01)
+    assert hlo.traffic(program.as_text()) == pytest.approx(expected, rel=0.01)
 
 
 def hand_count(config) -> dict[str, float]:
@@ -139,7 +137,7 @@ def counted(config, passes=None) -> Work:
     step = functools.partial(train_step, build_model(config), config.train)
     state = jax.eval_shape(lambda: create_state(config))
     jaxpr = jax.make_jaxpr(step)(state, {"input": patches, "target": patches})
-    return arithmetic.count(jaxpr, passes)
+    return flops.count(jaxpr, passes)
 
 
 @pytest.mark.parametrize("steps", [1, 5])
@@ -217,13 +215,13 @@ def test_a_local_plan_measures_this_machine(tiny_config, monkeypatch):
     "topology", ["v5e", "h100:2x2", "v5e:4", "v5e:2x2x2x2", "v5e:axb", "", "locals"]
 )
 def test_an_unknown_topology_names_some_that_are(tiny_config, topology):
-    with pytest.raises(ConfigError, match=r"--topology=.* unknown; .*v5e:4x4"):
+    with pytest.raises(UserError, match=r"--topology=.* unknown; .*v5e:4x4"):
         next(plan(tiny_config, topology))
 
 
 def test_a_missing_libtpu_is_one_line_that_says_what_to_install(tiny_config, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         next(plan(tiny_config, "v5e:2x2"))
     wanted = re.search(r"pip install '(libtpu==[\d.*]+)'$", str(error.value))[1]
     assert any(r.startswith(wanted) for r in importlib.metadata.requires("jax"))
@@ -239,7 +237,7 @@ def test_slices_have_a_device_for_each_chip(topology, devices):
 
 @needs_libtpu
 def test_a_slice_that_cannot_be_is_one_line(tiny_config):
-    with pytest.raises(ConfigError, match=r"--topology=v5e:3x3: .*divisible.*such as v5e:1x1"):
+    with pytest.raises(UserError, match=r"--topology=v5e:3x3: .*divisible.*such as v5e:1x1"):
         next(plan(tiny_config, "v5e:3x3"))
 
 
@@ -247,7 +245,7 @@ def test_a_slice_that_cannot_be_is_one_line(tiny_config):
 @pytest.mark.parametrize("batch, nearest", [(18, "16 and 20 would"), (2, "4 and 8 would")])
 def test_a_batch_that_the_devices_cannot_share_names_the_nearest(tiny_config, batch, nearest):
     tiny_config.train.batch = batch
-    with pytest.raises(DevicesError, match=f"config.train.batch={batch} does not .*{nearest}"):
+    with pytest.raises(UserError, match=f"config.train.batch={batch} does not .*{nearest}"):
         next(plan(tiny_config, "v5e:2x2"))
 
 

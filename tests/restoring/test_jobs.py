@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlrn_jax.data.pixels import ImageError
-from nlrn_jax.pictures.files import Picture, open_picture, save_picture
+from nlrn_jax.errors import UserError
+from nlrn_jax.pictures.files import open_picture, save_picture
+from nlrn_jax.pictures.picture import Picture
 from nlrn_jax.restoring.jobs import Job, find_jobs, restore_file, restore_files
 
 
@@ -54,6 +55,13 @@ def test_a_folder_keeps_its_structure(folder):
     ]  # fmt: skip
 
 
+def test_a_folder_named_like_a_picture_is_a_folder(folder):
+    (folder / "x.png").mkdir()
+    (folder / "a.png").rename(folder / "x.png" / "c.png")
+    assert run(folder) == 0
+    assert open_picture(folder.with_name("photos_restored") / "x.png" / "c.png").notes == ()
+
+
 def test_results_of_an_earlier_run_are_no_input(folder):
     run(folder, folder / "out")
     assert {job.source.name for job in find_jobs(folder, folder / "out", "")} == {"a.png", "b.bmp"}
@@ -96,7 +104,7 @@ def test_what_the_output_cannot_hold_is_refused_before_the_work(tmp_path):
     def never(*_):
         raise AssertionError("the work began")
 
-    with pytest.raises(ImageError, match=r"b\.jpg"):
+    with pytest.raises(UserError, match=r"b\.jpg"):
         restore_file(Job(tmp_path / "a.png", tmp_path / "b.jpg"), never, 1, False, print)
 
 
@@ -123,8 +131,6 @@ def test_damaged_files_are_one_line_each_and_the_rest_goes_on(folder, capsys):
     bad = dict(damaged())
     for name, content in bad.items():
         (folder / name).write_bytes(content)
-    (folder / "x.png").mkdir()
-    bad["x.png"] = None
     assert run(folder) == len(bad)
     printed = capsys.readouterr()
     errors = [line for line in printed.out.splitlines() if line.startswith("error: ")]
@@ -136,7 +142,7 @@ def test_damaged_files_are_one_line_each_and_the_rest_goes_on(folder, capsys):
 
 
 def test_nothing_to_restore_says_so(tmp_path):
-    with pytest.raises(ImageError, match="no such file or folder"):
+    with pytest.raises(UserError, match="no such file or folder"):
         find_jobs(tmp_path / "nowhere", None, "")
-    with pytest.raises(ImageError, match="no picture in it"):
+    with pytest.raises(UserError, match="no picture in it"):
         find_jobs(tmp_path, None, "")

@@ -11,10 +11,10 @@ from skimage import data
 
 from configs import base
 from nlrn_jax import NLRN, bicubic_resize, restore
-from nlrn_jax.config import build_model
+from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import apply
-from nlrn_jax.restoring.restore import restore_plan
-from nlrn_jax.restoring.tiles import HALO, Plan, cut, reach
+from nlrn_jax.restoring.restore import restore_tiling
+from nlrn_jax.restoring.tiles import HALO, Tiling, cut, reach
 from nlrn_jax.training.state import create_state, train_step
 
 WINDOW = 5
@@ -58,10 +58,10 @@ def test_exact_tiles_equal_the_whole(network):
     image = picture((150, 90))
     model, variables = network
     sides = (2 * reach(model) + 16,) * 2
-    work = Plan(model, sides, cut(image.shape, sides, reach(model)))
-    assert len(work.tiles) > 4
+    tiling = Tiling(model, sides, cut(image.shape, sides, reach(model)))
+    assert len(tiling.tiles) > 4
     np.testing.assert_allclose(
-        restore_plan(work, variables, image), whole(network, image), atol=1e-5
+        restore_tiling(tiling, variables, image), whole(network, image), atol=1e-5
     )
     small = 96 * 96 * 3000
     np.testing.assert_allclose(
@@ -95,10 +95,11 @@ def test_tiles_leave_no_seam_in_a_photograph(trained):
 
     def difference(side, halo):
         sides = (side, side)
-        plan = Plan(model, sides, cut(upper.shape, sides, halo))
-        return 255 * abs(restore_plan(plan, variables, upper) - whole)
+        tiling = Tiling(model, sides, cut(upper.shape, sides, halo))
+        return 255 * abs(restore_tiling(tiling, variables, upper) - whole)
 
-    whole = restore_plan(Plan(model, (192, 192), cut(upper.shape, (192, 192), 0)), variables, upper)
+    untiled = Tiling(model, (192, 192), cut(upper.shape, (192, 192), 0))
+    whole = restore_tiling(untiled, variables, upper)
     assert 255 * (whole - upper).std() > 4  # or there would be nothing to see
     assert reach(model) > HALO  # so the tiles are not exact
     assert difference(112, 8).max() > 1  # grey level: a seam, from too small a halo

@@ -7,7 +7,7 @@ import pytest
 
 from nlrn_jax import NLRN
 from nlrn_jax.restoring.patches import apply
-from nlrn_jax.restoring.tiles import SIDES, bytes_per_pixel, cut, plan, reach
+from nlrn_jax.restoring.tiles import SIDES, bytes_per_pixel, choose_tiling, cut, reach
 
 SMALL = NLRN(filters=32, embedding=16, steps=4, neighborhood=45)
 FULL = NLRN(neighborhood=45)
@@ -33,21 +33,21 @@ def test_kept_parts_cover_every_pixel_once_and_see_the_halo_around_them():
 @pytest.mark.parametrize("model", [SMALL, FULL])
 @pytest.mark.parametrize("shape", [(1, 1), (50, 3000), (257, 255), (8000, 12500)])
 @pytest.mark.parametrize("memory", [2**28, 2**30, 2**33])
-def test_a_plan_fits_its_memory_and_uses_few_shapes(model, shape, memory):
-    work = plan(model, shape, memory, halo=16)
-    assert np.prod(work.sides) * bytes_per_pixel(model, work.model.carry) <= memory
-    assert set(work.sides) <= set(SIDES)
+def test_a_tiling_fits_its_memory_and_uses_few_shapes(model, shape, memory):
+    tiling = choose_tiling(model, shape, memory, halo=16)
+    assert np.prod(tiling.sides) * bytes_per_pixel(model, tiling.model.carry) <= memory
+    assert set(tiling.sides) <= set(SIDES)
 
 
 def test_a_picture_that_fits_is_one_tile():
-    assert len(plan(SMALL, (500, 400), 2**33, 48).tiles) == 1
+    assert len(choose_tiling(SMALL, (500, 400), 2**33, 48).tiles) == 1
 
 
 def test_too_little_memory_names_what_would_do():
     with pytest.raises(ValueError, match=r"halo of 290 pixels needs tiles of 612.*GiB"):
-        plan(FULL, (2000, 2000), 2**30, reach(FULL))
+        choose_tiling(FULL, (2000, 2000), 2**30, reach(FULL))
     needed = 612 * 612 * min(bytes_per_pixel(FULL, c) for c in ("logits", "embeddings"))
-    assert len(plan(FULL, (2000, 2000), needed, reach(FULL)).tiles) > 1
+    assert len(choose_tiling(FULL, (2000, 2000), needed, reach(FULL)).tiles) > 1
 
 
 def test_reach_is_that_of_the_paper_sized_network():

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image as Pillow
 
 from nlrn_jax.data import sources
-from nlrn_jax.data.sources import SourceError
-from nlrn_jax.scoring.benchmarks import SETS, label, planned_tables, read_benchmarks, tables
+from nlrn_jax.errors import UserError
+from nlrn_jax.scoring.benchmarks import SETS, label, read_benchmarks, tables, tables_to_score
 from nlrn_jax.scoring.protocols import Setting
 
 rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def test_the_shared_sets_are_whole(shared_data, name):
 
 
 def refusal(source, root):
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(UserError) as error:
         read_benchmarks(source, str(root))
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -148,13 +148,13 @@ def test_two_folders_make_pairs(source):
     ],
 )
 def test_pairs_that_do_not_fit_are_refused(pairs, low, levels, protocol, culprit):
-    with pytest.raises(SourceError, match=re.escape(culprit)):
+    with pytest.raises(UserError, match=re.escape(culprit)):
         tables(read_pairs(pairs, low), levels, Setting(protocol, 1, 0))
 
 
 def test_one_pair_of_another_size_is_named(pairs):
     save(pairs / "half" / "sub" / "cx2.bmp", 13, 13)
-    with pytest.raises(SourceError, match=r"sub/c\.png.*13 x 13.*\(1 of 3 pairs\)"):
+    with pytest.raises(UserError, match=r"sub/c\.png.*13 x 13.*\(1 of 3 pairs\)"):
         tables(read_pairs(pairs, "half"), (2,), Setting("sr_y", 1, 0))
 
 
@@ -162,14 +162,14 @@ def test_too_small_an_image_is_refused_with_its_protocol(tmp_path):
     fill(tmp_path / "small", 1, height=18)
     benchmarks = read_benchmarks(f"folder:{tmp_path}/small", "")
     tables(benchmarks, (3,), Setting("sr_y", 1, 0))
-    with pytest.raises(SourceError, match=r"20 x 20 that scoring by sr_y needs"):
+    with pytest.raises(UserError, match=r"20 x 20 that scoring by sr_y needs"):
         tables(benchmarks, (3, 4), Setting("sr_y", 1, 0))
 
 
 def test_without_benchmarks_the_held_out_images_are_scored(tiny_config, photographs):
-    (table,) = planned_tables(tiny_config, (25.0,), photographs)
+    (table,) = tables_to_score(tiny_config, (25.0,), photographs)
     assert table.benchmark.name == "held-out" and table.benchmark.images == photographs
-    assert planned_tables(tiny_config, (25.0,), []) == []
+    assert tables_to_score(tiny_config, (25.0,), []) == []
 
 
 def test_levels_are_named_as_in_papers():

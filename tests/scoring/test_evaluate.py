@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from nlrn_jax.config import build_model, levels, setting
+from nlrn_jax.config import levels
 from nlrn_jax.data.sources import Image
+from nlrn_jax.network.model import build_model
 from nlrn_jax.scoring.benchmarks import Benchmark, tables
-from nlrn_jax.scoring.evaluate import evaluate, validate
-from nlrn_jax.scoring.methods import Method, baseline, classical, restore_example
-from nlrn_jax.scoring.protocols import example
+from nlrn_jax.scoring.evaluate import evaluate
+from nlrn_jax.scoring.methods import Method, baseline, classical, restore_example, way_of
+from nlrn_jax.scoring.protocols import example, setting_of
 from nlrn_jax.training.state import create_state
 
 ROOT = Path(__file__).parents[2]
@@ -34,11 +35,11 @@ def score(tiny_config, network, tmp_path):
 
     def score(images, *more, name="x"):
         def restore(test, level, advance):
-            return restore_example(*network, tiny_config, test, level, advance)
+            return restore_example(*network, way_of(tiny_config), test, level, advance)
 
         methods = [baseline(tiny_config.task), *more, Method("NLRN", "network", restore, 7)]
-        planned = tables([Benchmark(name, images)], levels(tiny_config), setting(tiny_config))
-        return evaluate(methods, tiny_config, planned, tmp_path / "evaluation", "command")
+        scored = tables([Benchmark(name, images)], levels(tiny_config), setting_of(tiny_config))
+        return evaluate(methods, tiny_config, scored, tmp_path / "evaluation", "command")
 
     return score
 
@@ -152,16 +153,18 @@ def test_the_ensemble_is_the_mean_of_eight_views(tiny_config, network, photograp
     model, variables = network
     variables = jax.tree.map(lambda a: a + 0.02, variables)
     tiny_config.evaluate.whole = whole
-    test = example(photographs[0], setting(tiny_config), 25.0)
+    test = example(photographs[0], setting_of(tiny_config), 25.0)
     views = []
     for k in range(8):
         turned = np.rot90(test.input, k % 4)[:: -1 if k >= 4 else 1]
-        output = restore_example(model, variables, tiny_config, test._replace(input=turned), 25.0)
+        output = restore_example(
+            model, variables, way_of(tiny_config), test._replace(input=turned), 25.0
+        )
         views.append(np.rot90(output[:: -1 if k >= 4 else 1], -(k % 4)))
     assert abs(views[0] - views[5]).max() > 1e-4, "or there is nothing to average"
     tiny_config.evaluate.ensemble = True
     done = []
-    output = restore_example(model, variables, tiny_config, test, 25.0, done.append)
+    output = restore_example(model, variables, way_of(tiny_config), test, 25.0, done.append)
     np.testing.assert_allclose(output, np.mean(views, axis=0), atol=1e-6)
     assert sum(done) == pytest.approx(1)
 
@@ -171,32 +174,10 @@ def test_a_network_of_the_luma_leaves_the_chroma_bicubic(tiny_config, network):
     model, variables = network
     variables = jax.tree.map(lambda a: a + 0.02, variables)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
-    test = example(Image("c.png", pixels), setting(tiny_config), 2)
-    change = restore_example(model, variables, tiny_config, test, 2) - test.input
+    test = example(Image("c.png", pixels), setting_of(tiny_config), 2)
+    change = restore_example(model, variables, way_of(tiny_config), test, 2) - test.input
     assert abs(change).max() > 1e-3
     np.testing.assert_allclose(change - change[..., :1], 0, atol=1e-6)
-
-
-def test_validation_agrees_with_evaluation_on_images_no_larger_than_its_crop(
-    score, network, tiny_config, photographs
-):
-    tiny_config.evaluate.stride = tiny_config.evaluate.patch // 2
-    tiny_config.checkpoint.crop = 64
-    figures, pictures = validate(*network, tiny_config, photographs)
-    means = score(photographs)["tables"][0]["means"]
-    assert len(pictures) == len(photographs)
-    for method, who in (("noisy", "baseline"), ("NLRN", "network")):
-        for name in ("psnr", "ssim"):
-            assert figures[f"{who}_{name}"] == means[method][name]
-
-
-def test_validation_does_not_depend_on_what_is_evaluated_at_the_end(
-    network, tiny_config, photographs
-):
-    """Else a resumed run could not be compared with its past."""
-    expected, _ = validate(*network, tiny_config, photographs[:1])
-    tiny_config.evaluate.update(protocol="denoise_clipped", levels=(50.0,), ensemble=True, stride=3)
-    assert validate(*network, tiny_config, photographs[:1])[0] == expected
 
 
 def test_a_restored_image_is_what_is_scored(score, network, photographs):
@@ -210,19 +191,19 @@ def test_a_restored_image_is_what_is_scored(score, network, photographs):
 
 
 EIGHT_DEVICES = """
-import pathlib, pickle, sys
+import functools, pathlib, pickle, sys
 import jax
 from nlrn_jax.scoring.benchmarks import Table
 from nlrn_jax.scoring.evaluate import evaluate
-from nlrn_jax.scoring.methods import Method, baseline, restore_example
-from nlrn_jax.config import build_model
+from nlrn_jax.scoring.methods import Method, baseline, restore_example, way_of
+from nlrn_jax.network.model import build_model
 from nlrn_jax.training.state import create_state
 
 assert jax.device_count() == 8
 config, benchmark = pickle.load(sys.stdin.buffer)
 model, variables = build_model(config), create_state(config).variables
-way = lambda test, level, advance: restore_example(model, variables, config, test, level)
-methods = [baseline("denoise"), Method("NLRN", "network", way, 7)]
+restore = functools.partial(restore_example, model, variables, way_of(config))
+methods = [baseline("denoise"), Method("NLRN", "network", restore, 7)]
 evaluate(methods, config, [Table(benchmark, 25.0)], pathlib.Path(sys.argv[1]), "command")
 """
 

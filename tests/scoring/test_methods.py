@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from nlrn_jax.config import CLASSICAL, ConfigError
-from nlrn_jax.scoring import classical
-from nlrn_jax.scoring.classical import DENOISERS, require_installed
+from nlrn_jax.config import CLASSICAL
+from nlrn_jax.errors import UserError
+from nlrn_jax.scoring import methods
+from nlrn_jax.scoring.methods import DENOISERS, require_installed
 from nlrn_jax.scoring.metrics import psnr
 
 
@@ -33,9 +34,9 @@ def test_it_takes_noise_away(name, colour, sigma):
 
 
 def test_a_missing_library_is_refused_with_how_to_install_it(monkeypatch):
-    monkeypatch.setattr(classical.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(methods.importlib.util, "find_spec", lambda name: None)
     require_installed(["nl_means", "tv"])
-    with pytest.raises(ConfigError, match="pip install bm3d"):
+    with pytest.raises(UserError, match="pip install bm3d"):
         require_installed(["tv", "bm3d"])
 
 
@@ -45,6 +46,6 @@ def test_bm3d_is_told_the_noise_in_its_units(monkeypatch):
     library.bm3d = lambda image, level: calls.append(("grey", level)) or image
     library.bm3d_rgb = lambda image, level: calls.append(("colour", level)) or image
     monkeypatch.setitem(sys.modules, "bm3d", library)
-    classical.bm3d(np.zeros((8, 8)), 51.0)
-    classical.bm3d(np.zeros((8, 8, 3)), 51.0)
+    methods.bm3d(np.zeros((8, 8)), 51.0)
+    methods.bm3d(np.zeros((8, 8, 3)), 51.0)
     assert calls == [("grey", 0.2), ("colour", 0.2)]

@@ -1,15 +1,27 @@
-"""When a run is validated: within its share of the time, and where a resumed run would."""
+"""When a run is validated, and on what: in its share of the time, where a resumed run would be."""
+
+import functools
 
 import jax
 import numpy as np
 import pytest
 
 from configs import base
-from nlrn_jax.config import build_model
 from nlrn_jax.data.sources import Image
+from nlrn_jax.errors import UserError
+from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring import patches
-from nlrn_jax.scoring.evaluate import validate
-from nlrn_jax.scoring.validation import checkpoints_apart, is_due, multiply_adds, validated_pixels
+from nlrn_jax.scoring.benchmarks import Benchmark, tables
+from nlrn_jax.scoring.evaluate import evaluate
+from nlrn_jax.scoring.methods import Method, baseline, restore_example, way_of
+from nlrn_jax.scoring.protocols import setting_of
+from nlrn_jax.scoring.validation import (
+    Validator,
+    checkpoints_apart,
+    multiply_adds,
+    validated_pixels,
+)
+from nlrn_jax.training.state import create_state
 
 SHARES = (0.01, 0.1, 0.3, 0.9)
 
@@ -21,7 +33,8 @@ def images(*shapes):
 def due(config, held_out):
     """Return the steps whose checkpoint is validated."""
     steps = range(config.checkpoint.every, config.train.steps + 1, config.checkpoint.every)
-    return [step for step in {*steps, config.train.steps} if is_due(config, held_out, step)]
+    validator = Validator(config, held_out)
+    return [step for step in {*steps, config.train.steps} if validator.due(step)]
 
 
 @pytest.mark.parametrize("neighborhood", [None, 5])
@@ -45,16 +58,15 @@ def test_a_pixel_costs_what_the_compiler_counts(neighborhood):
         assert multiply_adds(config, 43) == multiply_adds(config, 24)
 
 
-@pytest.mark.parametrize("task, levels", [("denoise", (25.0,)), ("denoise", (5.0, 50.0)),
-                                          ("sr", (2, 3))])  # fmt: skip
+@pytest.mark.parametrize(
+    "task, field, level",
+    [("denoise", "sigma", (25.0,)), ("denoise", "sigma", (5.0, 50.0)), ("sr", "scales", (2, 3))],
+)
 def test_the_pixels_estimated_are_those_that_pass_the_network(
-    task, levels, tiny_config, monkeypatch
+    task, field, level, tiny_config, monkeypatch
 ):
     config, seen = tiny_config, []
-    config.task = task
-    config.degrade.update(sigma=levels) if task == "denoise" else config.degrade.update(
-        scales=levels
-    )
+    config.task, config.degrade[field] = task, level
     config.checkpoint.crop = 36  # a multiple of every scale
 
     def count(model, variables, x, size=None):
@@ -63,7 +75,7 @@ def test_the_pixels_estimated_are_those_that_pass_the_network(
 
     monkeypatch.setattr(patches, "apply", count)
     held_out = images((48, 40), (36, 60), (54, 54))
-    validate(build_model(config), {}, config, held_out)
+    Validator(config, held_out).score({})
     assert sum(seen) == validated_pixels(config, held_out)
 
 
@@ -105,4 +117,74 @@ def test_the_last_step_is_validated_however_small_the_share(tiny_config):
 
 
 def test_nothing_held_out_is_never_due(tiny_config):
-    assert not due(tiny_config, [])
+    assert not due(tiny_config, []) and not Validator(tiny_config, [])
+
+
+def test_a_validator_is_true_where_something_is_ever_validated(tiny_config):
+    assert Validator(tiny_config, images((64, 64)))
+    tiny_config.checkpoint.validation_share = 0.0
+    assert not Validator(tiny_config, images((64, 64)))
+
+
+@pytest.mark.parametrize("task, least", [("denoise", 11), ("sr", 18)])
+def test_images_too_small_to_score_are_refused_beforehand(task, least, tiny_config):
+    tiny_config.task, tiny_config.degrade.scales = task, (2, 3)
+    Validator(tiny_config, images((least, least)))
+    with pytest.raises(UserError, match=rf"0\.png: {least} x {least - 1} pixels .*scoring"):
+        Validator(tiny_config, images((least - 1, least)))
+
+
+@pytest.fixture
+def network(tiny_config):
+    """Variables of the tiny denoiser, whose output is not its input."""
+    variables = create_state(tiny_config).variables
+    return jax.tree.map(lambda a: a + 0.02, variables)
+
+
+def test_validation_agrees_with_evaluation_on_images_no_larger_than_its_crop(
+    network, tiny_config, photographs, tmp_path
+):
+    tiny_config.evaluate.stride = tiny_config.evaluate.patch // 2
+    tiny_config.checkpoint.crop = 64
+    restore = functools.partial(
+        restore_example, build_model(tiny_config), network, way_of(tiny_config)
+    )
+    methods = [baseline("denoise"), Method("NLRN", "network", restore)]
+    scored = tables([Benchmark("x", photographs)], (25.0,), setting_of(tiny_config))
+    means = evaluate(methods, tiny_config, scored, tmp_path, "command")["tables"][0]["means"]
+    assert Validator(tiny_config, photographs).score(network).figures == {
+        "validation_psnr": means["NLRN"]["psnr"],
+        "validation_baseline": means["noisy"]["psnr"],
+    }
+
+
+def test_validation_does_not_depend_on_what_is_evaluated_at_the_end(
+    network, tiny_config, photographs
+):
+    """Else a resumed run could not be compared with its past."""
+    expected = Validator(tiny_config, photographs[:1]).score(network).figures
+    tiny_config.evaluate.update(protocol="denoise_clipped", levels=(50.0,), ensemble=True, stride=3)
+    assert Validator(tiny_config, photographs[:1]).score(network).figures == expected
+
+
+def test_the_centre_of_each_image_is_scored(network, tiny_config, photographs):
+    tiny_config.checkpoint.crop = 12
+    expected = Validator(tiny_config, photographs).score(network).figures
+    for image in photographs:
+        image.pixels[:6] = image.pixels[18:] = 0
+        image.pixels[:, :4] = image.pixels[:, 16:] = 255
+    assert Validator(tiny_config, photographs).score(network).figures == expected
+    for image in photographs:
+        image.pixels[6, 4] ^= 128
+    assert Validator(tiny_config, photographs).score(network).figures != expected
+
+
+def test_of_each_image_there_is_one_picture_whatever_the_levels(network, tiny_config, photographs):
+    tiny_config.checkpoint.crop = 64
+    expected = Validator(tiny_config, photographs).score(network).pictures
+    assert list(expected) == [image.name for image in photographs]
+    tiny_config.degrade.sigma = (25.0, 50.0)
+    pictures = Validator(tiny_config, photographs).score(network).pictures
+    for name, picture in pictures.items():
+        assert picture.dtype == np.uint8 and picture.shape[1] >= 3 * 20
+        np.testing.assert_array_equal(picture, expected[name])

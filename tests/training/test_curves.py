@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlrn_jax.training import curves as figure
+from nlrn_jax.training import curves
 from nlrn_jax.training.curves import Curve
 
 LINES = [
@@ -23,7 +23,7 @@ CURVES = [
 def drawn(monkeypatch):
     """List the axes of what is drawn."""
     axes = []
-    monkeypatch.setattr(figure, "_save", lambda drawing, path: axes.extend(drawing.axes))
+    monkeypatch.setattr(curves, "_save", lambda drawing, path: axes.extend(drawing.axes))
     return axes
 
 
@@ -32,7 +32,7 @@ def points(line):
 
 
 def test_a_run_is_drawn_with_its_baseline_and_without_what_is_not_finite(drawn, tmp_path):
-    figure.draw_curve(tmp_path / "curve.png", LINES)
+    curves.draw_curve(tmp_path / "curve.png", LINES)
     training, validation, baseline = drawn[0].get_lines()
     assert points(training) == [(5, 20.0), (15, 22.0)]
     assert points(validation) == [(8, 21.0), (15, 23.0)]
@@ -40,7 +40,7 @@ def test_a_run_is_drawn_with_its_baseline_and_without_what_is_not_finite(drawn, 
 
 
 def test_runs_are_drawn_by_step_and_by_time(drawn, tmp_path):
-    figure.draw_runs(tmp_path / "compare.png", CURVES)
+    curves.draw_runs(tmp_path / "compare.png", CURVES)
     by_step, by_time = drawn
     assert points(by_step.get_lines()[1]) == [(10, 24.5), (20, 25.5), (30, 25.7)]
     assert points(by_time.get_lines()[0]) == [(1.0, 24.0), (2.5, 25.0)]
@@ -50,14 +50,14 @@ def test_runs_are_drawn_by_step_and_by_time(drawn, tmp_path):
 
 
 def test_without_the_time_of_one_run_there_is_no_panel_of_times(drawn, tmp_path):
-    figure.draw_runs(tmp_path / "compare.png", [CURVES[0], CURVES[1]._replace(seconds=[])])
+    curves.draw_runs(tmp_path / "compare.png", [CURVES[0], CURVES[1]._replace(seconds=[])])
     assert [axes.get_xlabel() for axes in drawn] == ["step"]
 
 
 def test_many_runs_never_look_the_same():
-    styles = [tuple(sorted(style.items())) for style in figure._styles(21)]
+    styles = [tuple(sorted(style.items())) for style in curves._styles(21)]
     assert len(set(styles)) == 21
-    assert len(figure._styles(50)) == 50
+    assert len(curves._styles(50)) == 50
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_study_of_numbers_is_a_line_and_any_other_is_named(values, joined, tic
         seen["last"] = left.get_lines()[0].get_ydata().tolist()
         seen["curves"] = len(right.get_lines())
 
-    monkeypatch.setattr(figure, "_save", look)
-    figure.draw_study(tmp_path / "study.png", "model.steps", values, CURVES, 20.2)
+    monkeypatch.setattr(curves, "_save", look)
+    curves.draw_study(tmp_path / "study.png", "model.steps", values, CURVES, 20.2)
     assert seen == {"ticks": ticks, "joined": joined, "last": [25.0, 25.7], "curves": 2}
 
 
@@ -89,14 +89,14 @@ def test_long_names_below_a_study_are_turned(name, turn, tmp_path, monkeypatch):
         drawing.canvas.draw()
         turns.extend(label.get_rotation() for label in drawing.axes[0].get_xticklabels())
 
-    monkeypatch.setattr(figure, "_save", look)
-    curves = [curve._replace(name=name + curve.name) for curve in CURVES]
-    figure.draw_study(tmp_path / "study.png", "member", ["", None], curves, 20.2)
+    monkeypatch.setattr(curves, "_save", look)
+    named = [curve._replace(name=name + curve.name) for curve in CURVES]
+    curves.draw_study(tmp_path / "study.png", "member", ["", None], named, 20.2)
     assert turns == [turn, turn]
 
 
 def test_a_figure_is_a_png_and_leaves_nothing_else(tmp_path):
-    figure.draw_curve(tmp_path / "new" / "curve.png", LINES)
+    curves.draw_curve(tmp_path / "new" / "curve.png", LINES)
     with Image.open(tmp_path / "new" / "curve.png") as picture:
         assert picture.format == "PNG" and picture.size == (600, 400)
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 10  # not blank
@@ -105,22 +105,22 @@ def test_a_figure_is_a_png_and_leaves_nothing_else(tmp_path):
 
 def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "curve.png"
-    figure.draw_curve(path, LINES)
+    curves.draw_curve(path, LINES)
     before = path.read_bytes()
 
-    def fill(self, place):
+    def fill(self, place, **_):
         place.write_bytes(b"half a")
         raise OSError("no space left")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fill)
     with pytest.raises(OSError, match="no space"):
-        figure.draw_curve(path, LINES)
+        curves.draw_curve(path, LINES)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["curve.png"]
 
 
 def test_a_run_without_a_figure_yet_can_be_drawn(drawn, tmp_path):
-    figure.draw_curve(tmp_path / "curve.png", [])
+    curves.draw_curve(tmp_path / "curve.png", [])
     assert all(not len(line.get_xdata()) for line in drawn[0].get_lines())
 
 
@@ -129,13 +129,4 @@ def test_a_run_without_a_figure_yet_can_be_drawn(drawn, tmp_path):
                       (4e5, "days")]
 )  # fmt: skip
 def test_times_are_a_few_of_their_unit(seconds, unit):
-    assert figure._time_unit(seconds)[0] == unit
-
-
-def test_pictures_are_stacked_on_white():
-    narrow, wide = np.zeros((2, 3, 3), np.uint8), np.full((1, 5, 3), 9, np.uint8)
-    stacked = figure.stack([narrow, wide])
-    assert stacked.shape == (3, 5, 3) and stacked.dtype == np.uint8
-    np.testing.assert_array_equal(stacked[:2, :3], narrow)
-    assert (stacked[:2, 3:] == 255).all()
-    np.testing.assert_array_equal(stacked[2:], wide)
+    assert curves._time_unit(seconds)[0] == unit

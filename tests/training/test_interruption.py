@@ -12,16 +12,11 @@ import pytest
 import tiny
 from bench import soak
 
-from nlrn_jax.training import loop as training
+from nlrn_jax.training import loop
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.interruption import Interrupted
 
 SCRIPT = soak.ROOT / "launch" / "local_processes.sh"
-
-
-def train(workdir):
-    images = tiny.photographs()
-    return training.train(tiny.config(), workdir, images[:3], images[3:])
 
 
 @pytest.fixture
@@ -29,14 +24,14 @@ def tell(monkeypatch):
     """Return a function that lets a signal come while the n-th batch is drawn."""
 
     def tell(kind, number):
-        draw, calls = training._Meter.draw, iter(range(1, 100))
+        draw, calls = loop._Meter.draw, iter(range(1, 100))
 
         def told(self, iterator):
             if next(calls) == number:
                 os.kill(os.getpid(), kind)
             return draw(self, iterator)
 
-        monkeypatch.setattr(training._Meter, "draw", told)
+        monkeypatch.setattr(loop._Meter, "draw", told)
 
     return tell
 
@@ -45,7 +40,7 @@ def tell(monkeypatch):
 def whole(tmp_path_factory):
     """The workdir of an uninterrupted run."""
     workdir = tmp_path_factory.mktemp("whole")
-    train(workdir)
+    tiny.train(tiny.config(), workdir)
     return workdir
 
 
@@ -60,14 +55,14 @@ def test_a_signal_finishes_the_step_saves_and_the_run_goes_on(
     handlers = [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)]
     tell(kind, step)
     with pytest.raises(Interrupted, match=rf"^saved step {step}; the same command") as told:
-        train(tmp_path)
+        tiny.train(tiny.config(), tmp_path)
     assert told.value.status == status
     assert kind.name in capfd.readouterr().err
     assert [signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)] == handlers
     with Checkpoints(tmp_path, keep=2, read_only=True) as checkpoints:
         assert checkpoints.newest == step
     monkeypatch.undo()
-    train(tmp_path)
+    tiny.train(tiny.config(), tmp_path)
     soak.assert_same_run(whole, tmp_path)
 
 

@@ -1,20 +1,22 @@
-"""The log: the record survives kills, TensorBoard files are well formed, lines come in time."""
+"""The log: TensorBoard files are well formed, lines come in time, and the bar is a bar."""
 
 import io
-import json
 import math
 import os
 import re
+import resource
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nlrn_jax.training.log import Log, read_figures, series, table
+from nlrn_jax.training.log import Log, TensorBoard
+from nlrn_jax.training.record import read_record
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,24 +31,6 @@ class Clock:
         return self.now
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    return Terminal()
-
-
-def lines_of(workdir):
-    return (workdir / "metrics.jsonl").read_text().splitlines()
-
-
 def train(workdir, first_step, last_step, stop=None):
     """Write a figure every 10 steps, as a run would; `stop` ends it early."""
     with Log(workdir, first_step, last_step, stream=io.StringIO()) as log:
@@ -57,37 +41,12 @@ def train(workdir, first_step, last_step, stop=None):
 # --- the record ------------------------------------------------------------------------------
 
 
-def test_every_line_is_a_json_object_with_exact_figures(tmp_path):
+def test_figures_of_every_type_are_numbers_in_the_record(tmp_path):
     with Log(tmp_path / "new" / "run", 0, 10, stream=io.StringIO()) as log:
-        log.write(np.int32(5), {"loss": 0.1 + 0.2, "psnr": np.float32(0.1)})
-        log.write(10, {"set12/psnr": 30})
-    first, second = map(json.loads, lines_of(tmp_path / "new" / "run"))
-    assert first == {"step": 5, "loss": 0.1 + 0.2, "psnr": float(np.float32(0.1))}
-    assert next(iter(first)) == "step"
-    assert second == {"step": 10, "set12/psnr": 30.0}
-
-
-def test_a_line_is_on_disk_before_the_log_is_closed(tmp_path):
-    with Log(tmp_path, 0, 10, stream=io.StringIO()) as log:
-        log.write(5, {"loss": 1.0})
-        assert len(lines_of(tmp_path)) == 1
-
-
-def test_nan_and_infinity_are_null(tmp_path):
-    with Log(tmp_path, 0, 10, stream=io.StringIO()) as log:
-        log.write(1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 2.0})
-
-    def refuse(word):
-        raise AssertionError(f"{word} is not JSON")
-
-    (line,) = lines_of(tmp_path)
-    assert json.loads(line, parse_constant=refuse) == {
-        "step": 1,
-        "a": None,
-        "b": None,
-        "c": None,
-        "d": 2.0,
-    }
+        log.write(np.int32(5), {"loss": 0.1 + 0.2, "psnr": np.float32(0.1), "set12/psnr": 30})
+        (line,) = read_record(tmp_path / "new" / "run")  # on disk before the log is closed
+    psnr = float(np.float32(0.1))
+    assert line == {"step": 5, "loss": 0.1 + 0.2, "psnr": psnr, "set12/psnr": 30.0}
 
 
 def test_a_figure_called_step_is_refused(tmp_path):
@@ -98,25 +57,22 @@ def test_a_figure_called_step_is_refused(tmp_path):
         log.write(1, {"step": 3.0})
 
 
-@pytest.mark.parametrize("killed_at", [40, 50, 70, 90])
-@pytest.mark.parametrize("cut", [0, 1, 2, 20])
-def test_a_resumed_run_leaves_the_file_of_an_uninterrupted_one(tmp_path, killed_at, cut):
-    train(tmp_path / "whole", 0, 100)
-    train(tmp_path / "killed", 0, 100, stop=killed_at)
-    path = tmp_path / "killed" / "metrics.jsonl"
-    if killed_at > 40:  # the figures of the checkpoint's own step are whole: written before it
-        path.write_bytes(path.read_bytes()[: -cut or None])
-    train(tmp_path / "killed", 40, 100)
-    assert path.read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
-
-
-def test_a_run_from_step_0_starts_a_new_file_and_says_so(tmp_path):
+def test_a_run_from_step_0_starts_a_new_record_and_says_so(tmp_path):
     train(tmp_path, 0, 30)
     stream = io.StringIO()
     with Log(tmp_path, 0, 30, stream=stream):
         pass
-    assert lines_of(tmp_path) == []
-    assert "dropped 3 lines" in stream.getvalue()
+    assert read_record(tmp_path) == []
+    assert "dropped 3 lines written after step 0" in stream.getvalue()
+
+
+def test_a_resume_keeps_the_lines_up_to_its_step(tmp_path):
+    train(tmp_path, 0, 30)
+    stream = io.StringIO()
+    with Log(tmp_path, 20, 60, stream=stream):
+        pass
+    assert [line["step"] for line in read_record(tmp_path)] == [10, 20]
+    assert "metrics.jsonl: dropped 1 line written after step 20" in stream.getvalue()
 
 
 def test_a_resume_that_drops_nothing_says_nothing(tmp_path):
@@ -124,29 +80,7 @@ def test_a_resume_that_drops_nothing_says_nothing(tmp_path):
     stream = io.StringIO()
     with Log(tmp_path, 30, 60, stream=stream):
         pass
-    assert (len(lines_of(tmp_path)), stream.getvalue()) == (3, "")
-
-
-@pytest.mark.parametrize("line", ["not json", "[1]", '{"loss": 1}', '{"step": "x"}'])
-def test_a_foreign_line_is_named_and_the_file_left_alone(tmp_path, line):
-    text = f'{{"step": 1}}\n{line}\n{{"step": 3}}\n'
-    (tmp_path / "metrics.jsonl").write_text(text)
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not a JSON object"):
-        Log(tmp_path, 1, 10)
-    assert (tmp_path / "metrics.jsonl").read_text() == text
-
-
-def test_the_record_is_read_as_it_was_written_but_for_a_line_cut_short(tmp_path):
-    with Log(tmp_path, 0, 9) as log:
-        log.write(1, {"loss": 2.5})
-        log.write(3, {"loss": math.nan, "psnr": 20.0})
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "lo')
-    lines = read_figures(tmp_path)
-    assert lines == [{"step": 1, "loss": 2.5}, {"step": 3, "loss": None, "psnr": 20.0}]
-    assert series(lines, "loss") == ([1], [2.5])
-    assert series(lines, "psnr") == ([3], [20.0])
-    assert series(lines, "other") == ([], [])
+    assert (len(read_record(tmp_path)), stream.getvalue()) == (3, "")
 
 
 def test_steps_out_of_order_are_refused(tmp_path):
@@ -240,6 +174,29 @@ def test_a_picture_of_another_kind_is_refused(tmp_path, picture):
         pytest.raises(ValueError, match=r"butterfly: need uint8 \[H, W\]"),
     ):
         log.image(3, "butterfly", picture)
+
+
+def test_a_full_disk_is_told_at_once(tmp_path):
+    """Files may grow to 300 bytes only."""
+    board = TensorBoard(tmp_path, purge=0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+        with pytest.raises(OSError, match=f"^{tmp_path}: cannot be written to any more"):
+            for step in range(9):
+                board.figures(step, {"loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    board.close()
+
+
+def test_what_is_written_is_there_and_no_thread_writes_it(tmp_path):
+    board = TensorBoard(tmp_path / "tensorboard", purge=0)
+    threads = threading.active_count()
+    board.figures(7, {"loss": 2.0})
+    assert scalars_of(tmp_path) == [(7, "loss", 2.0)]
+    assert threading.active_count() == threads
+    board.close()
 
 
 def test_tensorflow_is_never_imported(tmp_path):
@@ -349,40 +306,3 @@ def test_standard_output_is_the_usual_stream(tmp_path, capsys):
     with Log(tmp_path, 0, 10) as log:
         log.say("hello [bold]world[/bold]")
     assert capsys.readouterr().out == "hello [bold]world[/bold]\n"
-
-
-# --- tables ----------------------------------------------------------------------------------
-
-ROWS = [("baby", 35.1, "0.9"), ("butterfly [x3]", 9, "0.9135")]
-
-
-def test_a_plain_table_is_aligned():
-    stream = io.StringIO()
-    table("Set5, x3", ["image", "PSNR", "SSIM"], ROWS, stream=stream)
-    assert stream.getvalue() == (
-        "Set5, x3\n"
-        "image           PSNR    SSIM\n"
-        "baby            35.1     0.9\n"
-        "butterfly [x3]     9  0.9135\n"
-    )
-
-
-def test_a_table_without_rows_has_its_head():
-    stream = io.StringIO()
-    table("Set5", ["image", "PSNR"], [], stream=stream)
-    assert stream.getvalue() == "Set5\nimage  PSNR\n"
-
-
-def test_a_terminal_draws_the_table_with_every_cell(terminal):
-    table("Set5 [x3]", ["image", "PSNR [dB]", "SSIM"], ROWS, stream=terminal)
-    shown = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
-    assert "Set5 [x3]" in shown
-    assert "PSNR [dB]" in shown
-    for row in ROWS:
-        pattern = r".*\s".join(re.escape(str(cell)) for cell in row)
-        assert re.search(pattern, shown)
-
-
-def test_a_row_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="'Set5': 2 columns"):
-        table("Set5", ["image", "PSNR"], [("baby",)])

@@ -1,16 +1,19 @@
 """The training loop: repeatable, resumable, and honest when it fails."""
 
-import functools
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
+import tiny
 
-from nlrn_jax.data import pixels as im
-from nlrn_jax.scoring.evaluate import validate
-from nlrn_jax.training import loop as training
-from nlrn_jax.training.checkpoints import Checkpoints, load
+from nlrn_jax.errors import NotFiniteError
+from nlrn_jax.pictures.files import read_pixels
+from nlrn_jax.scoring.validation import Validator
+from nlrn_jax.training import loop
+from nlrn_jax.training.checkpoints import Checkpoints
+from nlrn_jax.training.run import find_step, load
 from nlrn_jax.training.state import create_state
 
 TIMES = ("steps_per_second", "patches_per_second", "loader_wait")
@@ -27,26 +30,48 @@ def assert_equal(a, b):
 
 
 @pytest.fixture
-def run(tiny_config, photographs, tmp_path):
+def run(tiny_config, tmp_path):
     """Train in tmp_path/NAME, the last photograph held out."""
 
     def run(name, **train):
         tiny_config.train.update(train)
-        return training.train(tiny_config, tmp_path / name, photographs[:3], photographs[3:])
+        return tiny.train(tiny_config, tmp_path / name)
 
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that came to its end: its workdir, which is to be left as it is, and its last state."""
+    folder = tmp_path_factory.mktemp("finished") / "a"
+    return folder, tiny.train(tiny.config(), folder)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """The same with averaged weights."""
+    config, folder = tiny.config(), tmp_path_factory.mktemp("averaged") / "a"
+    config.train.ema = 0.5
+    return folder, tiny.train(config, folder)
+
+
+@pytest.fixture
+def again(finished, tmp_path):
+    """A copy of the finished run, tmp_path/a, and its last state."""
+    folder, state = finished
+    return shutil.copytree(folder, tmp_path / "a"), state
+
+
 def fail_at(monkeypatch, call, failure):
     """Let the loader do something else at its n-th batch of a run."""
-    original = training._Meter.draw
+    original = loop._Meter.draw
     calls = iter(range(1, 1000))
 
     def draw(self, iterator):
         batch = original(self, iterator)
         return failure(batch) if next(calls) == call else batch
 
-    monkeypatch.setattr(training._Meter, "draw", draw)
+    monkeypatch.setattr(loop._Meter, "draw", draw)
 
 
 def stop(_):
@@ -57,24 +82,29 @@ def poison(batch):
     return batch | {"input": batch["input"] * np.nan}
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(run, tmp_path, tiny_config):
-    assert_equal(run("a"), run("b"))
-    assert figures(tmp_path / "a") == figures(tmp_path / "b")
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    finished, run, tmp_path, tiny_config
+):
+    first, state = finished
+    assert_equal(run("b"), state)
+    assert figures(tmp_path / "b") == figures(first)
     tiny_config.seed = 1
     run("c")
-    assert figures(tmp_path / "a") != figures(tmp_path / "c")
+    assert figures(tmp_path / "c") != figures(first)
 
 
 @pytest.mark.parametrize("stop_at", [3, 6, 8, 12])
-def test_a_run_cut_short_and_resumed_equals_one_that_was_not(run, tmp_path, monkeypatch, stop_at):
+def test_a_run_cut_short_and_resumed_equals_one_that_was_not(
+    averaged, run, tmp_path, monkeypatch, stop_at
+):
     """Bit for bit, though checkpoints (4, 8, 12) and lines of figures (3, 6, ...) do not align."""
-    whole = run("whole", ema=0.5)
+    whole, state = averaged
     with monkeypatch.context() as patch:
         fail_at(patch, stop_at, stop)
         with pytest.raises(KeyboardInterrupt):
-            run("cut")
-    assert_equal(run("cut"), whole)
-    assert figures(tmp_path / "cut") == figures(tmp_path / "whole")
+            run("cut", ema=0.5)
+    assert_equal(run("cut"), state)
+    assert figures(tmp_path / "cut") == figures(whole)
 
 
 def test_a_small_share_of_validation_is_kept_by_a_resumed_run_too(
@@ -92,18 +122,18 @@ def test_a_small_share_of_validation_is_kept_by_a_resumed_run_too(
     assert figures(tmp_path / "cut") == lines
 
 
-def test_a_run_shows_its_curve_and_its_newest_comparison(run, tmp_path, tiny_config, photographs):
-    run("a")
+def test_a_run_shows_its_curve_and_its_newest_comparison(finished, tiny_config, photographs):
+    folder, _ = finished
     for name in ("curve.png", "comparison.png"):
-        assert im.read(tmp_path / "a" / name).shape[2] == 3
-    _, pictures = validate(*load(tmp_path / "a"), tiny_config, photographs[3:])
-    np.testing.assert_array_equal(im.read(tmp_path / "a" / "comparison.png"), pictures[0])
-    assert not [path for path in (tmp_path / "a").iterdir() if path.name.startswith(".")]
+        assert read_pixels(folder / name).shape[2] == 3
+    _, pictures = Validator(tiny_config, photographs[3:]).score(load(folder)[1])
+    shown = read_pixels(folder / "comparison.png")
+    np.testing.assert_array_equal(shown, pictures[photographs[3].name])
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_every_figure_is_written_and_finite(run, tmp_path):
-    run("a")
-    lines = figures(tmp_path / "a")
+def test_every_figure_is_written_and_finite(finished):
+    lines = figures(finished[0])
     assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 12]
     assert set(lines[-1]) == {
         "step", "loss", "psnr", "grad_norm", "learning_rate", "validation_psnr",
@@ -117,36 +147,65 @@ def test_training_stops_at_once_when_the_loss_is_not_finite(
     run, tmp_path, monkeypatch, tiny_config
 ):
     fail_at(monkeypatch, 7, poison)
-    with pytest.raises(training.NotFiniteError, match=r"step 8.*checkpoint of step 4 is the last"):
+    with pytest.raises(NotFiniteError, match=r"step 8.*checkpoint of step 4 is the last"):
         run("a")
     with Checkpoints(tmp_path / "a", keep=2) as checkpoints:
-        state = checkpoints.restore_state(checkpoints.newest, create_state(tiny_config))
+        state = checkpoints.read_state(checkpoints.newest, create_state(tiny_config))
     assert int(state.step) == 4
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(run, tmp_path, capsys):
-    final = run("a")
-    capsys.readouterr()
-    assert_equal(run("a"), final)
+def test_a_finished_run_says_so_and_stays_as_it_is(again, run, capsys):
+    folder, state = again
+    assert_equal(run("a"), state)
     assert "is finished at step 12" in capsys.readouterr().out
-    assert [line["step"] for line in figures(tmp_path / "a")] == [3, 4, 6, 8, 9, 12]
+    assert [line["step"] for line in figures(folder)] == [3, 4, 6, 8, 9, 12]
 
 
-def test_a_finished_run_goes_on_for_more_steps(run, tmp_path):
-    run("a")
+def test_a_finished_run_goes_on_for_more_steps(again, run):
+    folder, _ = again
     assert int(run("a", steps=14).step) == 14
-    assert [line["step"] for line in figures(tmp_path / "a")][-2:] == [12, 14]
+    assert [line["step"] for line in figures(folder)][-2:] == [12, 14]
 
 
 def test_nothing_held_out_is_nothing_validated(tiny_config, photographs, tmp_path):
-    training.train(tiny_config, tmp_path / "a", photographs, [])
+    loop.train(tiny_config, tmp_path / "a", photographs, Validator(tiny_config, []))
     assert all("validation_psnr" not in line for line in figures(tmp_path / "a"))
 
 
-def test_the_learning_rate_written_is_the_one_used(run, tmp_path, tiny_config):
-    run("a")
-    used = functools.partial(training.learning_rate(tiny_config.train))
-    for line in figures(tmp_path / "a"):
+class StandIn:
+    """A validator that is due once."""
+
+    def __init__(self, images):
+        self.images, self.scored = images, []
+
+    def due(self, step):
+        return step == 8
+
+    def score(self, variables):
+        self.scored.append(variables)
+        pictures = {f"folder/{i}.png": np.full((2, 3, 3), i, np.uint8) for i in range(9)}
+        return {"validation_psnr": 30.0, "validation_baseline": 20.0}, pictures
+
+
+def test_a_validator_is_asked_when_it_is_due_for_what_is_evaluated(
+    tiny_config, photographs, tmp_path, capsys
+):
+    """The averaged weights of step 8; of nine pictures eight are shown."""
+    tiny_config.train.ema, validator = 0.5, StandIn(photographs[3:])
+    loop.train(tiny_config, tmp_path, photographs[:3], validator)
+    scored = [line for line in figures(tmp_path) if "validation_psnr" in line]
+    assert scored == [{"step": 8, "validation_psnr": 30.0, "validation_baseline": 20.0}]
+    assert "step 8: validation 30.00 dB, +10.00 over its input" in capsys.readouterr().out
+    shown = np.repeat(np.arange(8, dtype=np.uint8), 2)[:, None, None]
+    comparison = read_pixels(tmp_path / "comparison.png")
+    np.testing.assert_array_equal(comparison, np.broadcast_to(shown, (16, 3, 3)))
+    assert_equal(validator.scored, [load(tmp_path, "best")[1]])
+    assert find_step(tmp_path, "best") == 8
+
+
+def test_the_learning_rate_written_is_the_one_used(finished, tiny_config):
+    used = loop.learning_rate(tiny_config.train)
+    for line in figures(finished[0]):
         if "learning_rate" in line:
             np.testing.assert_allclose(line["learning_rate"], used(line["step"] - 1))

@@ -15,9 +15,10 @@ import tiny
 from bench.soak import CLOCK, final, free_port
 
 from nlrn_jax import load
-from nlrn_jax.network.mesh import DevicesError, join, require_divisible
+from nlrn_jax.errors import UserError
+from nlrn_jax.network.mesh import require_divisible
 from nlrn_jax.restoring.patches import restore_patches
-from nlrn_jax.training.loop import train
+from nlrn_jax.training.processes import join
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,10 +51,10 @@ def cut(folder, name, new):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The same run in many ways: a folder with a workdir for each."""
-    folder, images = tmp_path_factory.mktemp("runs"), tiny.photographs()
+    folder = tmp_path_factory.mktemp("runs")
 
     def here(name):
-        train(on_devices.config(), folder / name, images[:3], images[3:])
+        tiny.train(on_devices.config(), folder / name)
 
     here("1")
     cut(folder, "1", "1, then 8")
@@ -118,7 +119,7 @@ def test_gradients_and_statistics_are_all_that_travels(runs):
 def test_a_batch_that_does_not_divide_is_refused_with_two_that_do(
     batch, accumulate, devices, nearest
 ):
-    with pytest.raises(DevicesError, match=rf"train\.batch={batch} .*: {nearest} would$"):
+    with pytest.raises(UserError, match=rf"train\.batch={batch} .*: {nearest} would$"):
         require_divisible(batch, accumulate, devices)
     for size in map(int, nearest.split(" and ")):
         require_divisible(size, accumulate, devices)
@@ -126,5 +127,5 @@ def test_a_batch_that_does_not_divide_is_refused_with_two_that_do(
 
 @pytest.mark.parametrize("place", ["", "2", "0/2", "0/2@host", "a/2@host:1", "automatic"])
 def test_a_place_that_is_none_is_refused(place):
-    with pytest.raises(DevicesError, match=r"should be auto, or as 0/2@127"):
+    with pytest.raises(UserError, match=r"should be auto, or as 0/2@127"):
         join(place)

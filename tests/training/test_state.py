@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nlrn_jax.config import build_model
 from nlrn_jax.network import model
-from nlrn_jax.network.correlation import Carry
+from nlrn_jax.network.correlation import Carrier
+from nlrn_jax.network.model import build_model
 from nlrn_jax.training.optim import rest_idle_biases
 from nlrn_jax.training.state import (
     create_state,
@@ -159,14 +159,16 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
         names = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
 
-    def propagate(theta, phi, g, carry, size, neighborhood):
+    def respond(theta, phi, g, correlation, index, size):
         flat = [x.reshape(len(x), -1, x.shape[-1]) for x in (theta, phi, g)]
-        correlation = carry.value + jnp.einsum("nil,njl->nij", *flat[:2])
+        correlation += jnp.einsum("nil,njl->nij", *flat[:2])
         response = jnp.einsum("nij,njm->nim", jax.nn.softmax(correlation), flat[2])
-        return response.reshape(g.shape), Carry(correlation, carry.echo)
+        return response.reshape(g.shape), correlation
 
-    def finish(features, carry):
-        return features
+    def start(shape, dtype):
+        return jnp.zeros((shape[0], shape[1] * shape[2], shape[1] * shape[2]))
+
+    carrier = Carrier(start, respond, finish=lambda features, correlation: features)
 
     def losses():
         state, step, found = create_state(tiny_config), stepper(tiny_config), []
@@ -177,8 +179,7 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
 
     fast = losses()
     monkeypatch.setattr(model, "convolve", convolve)
-    monkeypatch.setattr(model, "propagate_logits", propagate)
-    monkeypatch.setattr(model, "finish", finish)
+    monkeypatch.setattr(model, "carrier_of", lambda *_: carrier)
     plain = losses()
     assert fast != plain  # or the plain forms were not used
     np.testing.assert_allclose(fast, plain, rtol=1e-4)

@@ -1,0 +1,83 @@
+"""The laws of the house: who may import whom, faces, and the size of a file."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HOUSE = ROOT / "nlrn_jax"
+FILES = sorted(HOUSE.rglob("*.py"))
+ROOMS = {  # and the rooms that each may import
+    "network": "",
+    "pictures": "",
+    "data": "pictures",
+    "training": "network data pictures",
+    "restoring": "network data pictures",
+    "scoring": "network data pictures training restoring",
+    "planning": "training network",
+    "looking": "network data pictures training restoring scoring",
+}
+GROUND = {"errors", "writing", "table", "config", "allocator"}  # imports nothing of the house
+ABOVE = {"options", "modes", "main", "__init__"}  # the command line, and the public names
+
+
+def name(path):
+    """Return what `from nlrn_jax import` calls the place of a file: its room, or itself."""
+    return path.relative_to(HOUSE).with_suffix("").parts[0]
+
+
+def imported(path):
+    """Return the places of the house that a file imports, at its top or later."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports by dots"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {place.split(".")[1] for place in found if place.startswith("nlrn_jax.")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_file_imports_what_its_place_may(path):
+    place, seen = name(path), imported(path)
+    if place in GROUND:
+        assert seen <= {"errors"}
+    elif place in ROOMS:
+        assert seen <= {place, *GROUND, *ROOMS[place].split()}
+    else:
+        assert place in ABOVE
+
+
+def test_the_top_of_the_house_is_its_rooms_and_what_is_named_here():
+    entries = {path.stem for path in HOUSE.iterdir() if path.name != "__pycache__"}
+    assert entries == {*ROOMS, *GROUND, *ABOVE}
+    assert len(entries) + 1 <= 18  # one for __pycache__
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_face_of_a_room_is_a_docstring_that_names_each_of_its_files(room):
+    face = ast.parse((HOUSE / room / "__init__.py").read_text())
+    assert len(face.body) == 1
+    listed = re.findall(r"^    (\w+) ", ast.get_docstring(face, clean=False), re.MULTILINE)
+    files = {path.stem for path in (HOUSE / room).glob("*.py")} - {"__init__"}
+    assert sorted(listed) == sorted(files)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_face_of_a_room_says_what_it_may_import(room):
+    face = (HOUSE / room / "__init__.py").read_text().partition("Read in this order")[0]
+    said = {other for other in ROOMS if f"`{other}`" in face}
+    assert said == set(ROOMS[room].split()) or "every room but `planning`" in face
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_file_can_be_read_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 320
+
+
+def test_the_readme_names_each_room_and_no_other():
+    layout = (ROOT / "README.md").read_text().partition("## Layout")[2].partition("    configs/")[0]
+    assert sorted(re.findall(r"(\w+)/ ", layout)) == sorted({*ROOMS, "nlrn_jax"})
