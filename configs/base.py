@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
     config.model.propagate = True  # carry the correlation from state to state
     config.model.share = True  # the same weights in every state; False: each its own
-    config.model.carry = "logits"  # or 'embeddings': less memory, more arithmetic, same function
+    config.model.carry = "logits"  # or 'embeddings': less memory, same function; of training alone
     config.model.remat = "nothing"  # or formed again, not kept: 'correlation', or 'states'
     config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
 
@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
     config.checkpoint.crop = 128  # side of the held-out images' centre that is validated, pixels
 
     config.evaluate = ConfigDict()
-    config.evaluate.whole = False  # True: each pixel once, windows as large as data.patch
+    config.evaluate.whole = False  # True: each pixel once, windows of data.patch, made odd
     config.evaluate.patch = 43  # side of the overlapping patches, pixels
     config.evaluate.stride = 7  # between them, pixels; the published way
     config.evaluate.batch = 16  # patches at a time
@@ -90,5 +90,7 @@ def quick(config: ConfigDict) -> ConfigDict:
 def variant(config: ConfigDict, name: str) -> ConfigDict:
     """Return the recipe itself for '' and the small one for 'quick' (--config=FILE.py:quick)."""
     if name not in ("", "quick"):
-        raise ValueError(f"unknown variant {name!r}: leave it out, or use :quick")
+        raise ValueError(
+            f"unknown variant {name!r}: leave it out, or use :quick (denoise_25: or :cpu)"
+        )
     return quick(config) if name == "quick" else config

@@ -1,6 +1,6 @@
 """Remove Gaussian noise of sigma 25 grey levels from grey images.
 
-    python -m nlrn_jax.main --config=configs/denoise_25.py --workdir=runs/denoise_25 \\
+    python -m nlrn_jax.main --config=configs/denoise_25.py \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
         --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 
@@ -13,7 +13,7 @@ In half an hour on 2 CPU cores (33 minutes at 10.2 steps a second) a network of 
 reaches 29.88 dB on Set12 and 28.75 dB on BSD68, each pixel once. It is the best of
 configs/study_recipes.py:
 
-    python -m nlrn_jax.main --config=configs/denoise_25.py:cpu --workdir=runs/cpu_25 \\
+    python -m nlrn_jax.main --config=configs/denoise_25.py:cpu \\
         --config.data.train=folder:bsds500 \\
         --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 

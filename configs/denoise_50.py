@@ -1,6 +1,6 @@
 """Remove Gaussian noise of sigma 50 grey levels from grey images.
 
-    python -m nlrn_jax.main --config=configs/denoise_50.py --workdir=runs/denoise_50 \\
+    python -m nlrn_jax.main --config=configs/denoise_50.py \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test \\
         --config.data.root=TESTSETS --config.data.eval=set12,bsd68
 

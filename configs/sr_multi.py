@@ -1,6 +1,6 @@
 """Enlarge luma x2, x3 and x4 with one network, as published.
 
-    python -m nlrn_jax.main --config=configs/sr_multi.py --workdir=runs/sr_multi \\
+    python -m nlrn_jax.main --config=configs/sr_multi.py \\
         --config.data.train=folder:t91,folder:bsds500/train \\
         --config.data.root=TESTSETS --config.data.eval=set5,set14
 

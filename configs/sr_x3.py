@@ -1,6 +1,6 @@
 """Enlarge luma x3.
 
-    python -m nlrn_jax.main --config=configs/sr_x3.py --workdir=runs/sr_x3 \\
+    python -m nlrn_jax.main --config=configs/sr_x3.py \\
         --config.data.train=folder:t91,folder:bsds500/train \\
         --config.data.root=TESTSETS --config.data.eval=set5,set14
 

@@ -1,7 +1,6 @@
 """Study: what does it gain to hand the correlation on from state to state?
 
     python -m nlrn_jax.main --mode=study --config=configs/study_propagation.py \\
-        --workdir=runs/study_propagation \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test
 
 Both members have the same parameters. No published figures: we could not verify the paper's.

@@ -1,7 +1,7 @@
 """Study: which recipe makes the best denoiser in ten minutes, or in thirty, of two CPU cores?
 
     python -m nlrn_jax.main --mode=study --config=configs/study_recipes.py:10 \\
-        --workdir=runs/recipes_10 --config.data.train=folder:bsds500
+        --config.data.train=folder:bsds500
 
 Every member gets as many steps as the minutes hold at its own pace, which was measured on two
 cores with AVX-512 and nothing else running; so the same steps are taken on any machine, and other
@@ -23,18 +23,37 @@ yet. A large patch with a confined window costs 0.088 ms a pixel against 0.039 (
 photograph. The best one has 28.45 dB after half an hour: it is `configs/denoise_25.py:cpu`.
 """
 
+from typing import NamedTuple
+
 from ml_collections import ConfigDict
 
 from configs import denoise_25
 
-# filters, embedding, states, patch, window (None: the patch), batch, seconds a step
+
+class Recipe(NamedTuple):
+    """A member: its network, what a step sees, and how long that takes.
+
+    Attributes:
+      window: odd side in pixels; None: the whole patch.
+      pace: seconds a step, measured.
+    """
+
+    filters: int
+    embedding: int
+    states: int
+    patch: int
+    window: int | None
+    batch: int
+    pace: float
+
+
 RECIPES = {
-    "f32_T4_p32": (32, 16, 4, 32, None, 8, 0.31),
-    "f64_T4_p24": (64, 32, 4, 24, None, 4, 0.09),
-    "f64_T8_p24": (64, 32, 8, 24, None, 4, 0.175),
-    "f64_T4_p32": (64, 32, 4, 32, None, 4, 0.23),
-    "f64_T4_p64_q31": (64, 32, 4, 64, 31, 1, 0.36),
-    "f128_T4_p24": (128, 64, 4, 24, None, 4, 0.194),
+    "f32_T4_p32": Recipe(32, 16, states=4, patch=32, window=None, batch=8, pace=0.31),
+    "f64_T4_p24": Recipe(64, 32, states=4, patch=24, window=None, batch=4, pace=0.09),
+    "f64_T8_p24": Recipe(64, 32, states=8, patch=24, window=None, batch=4, pace=0.175),
+    "f64_T4_p32": Recipe(64, 32, states=4, patch=32, window=None, batch=4, pace=0.23),
+    "f64_T4_p64_q31": Recipe(64, 32, states=4, patch=64, window=31, batch=1, pace=0.36),
+    "f128_T4_p24": Recipe(128, 64, states=4, patch=24, window=None, batch=4, pace=0.194),
 }
 
 
@@ -47,17 +66,17 @@ def get_config(variant: str = "10") -> ConfigDict:
 
 def members(variant: str = "10") -> dict[str, dict]:
     """Return what each member overrides."""
-    return {name: recipe(*sizes, 60 * int(variant)) for name, sizes in RECIPES.items()}
+    return {name: fields(recipe, 60 * int(variant)) for name, recipe in RECIPES.items()}
 
 
-def recipe(filters, embedding, states, patch, window, batch, pace, seconds) -> dict:
+def fields(recipe: Recipe, seconds: int) -> dict:
     """Return the fields of a member that trains for so many seconds."""
     return {
-        "model.filters": filters,
-        "model.embedding": embedding,
-        "model.steps": states,
-        "model.neighborhood": window,
-        "data.patch": patch,
-        "train.batch": batch,
-        "train.steps": round(seconds / pace),
+        "model.filters": recipe.filters,
+        "model.embedding": recipe.embedding,
+        "model.steps": recipe.states,
+        "model.neighborhood": recipe.window,
+        "data.patch": recipe.patch,
+        "train.batch": recipe.batch,
+        "train.steps": round(seconds / recipe.pace),
     }

@@ -1,7 +1,6 @@
 """Study: what would it gain to give every state weights of its own?
 
     python -m nlrn_jax.main --mode=study --config=configs/study_sharing.py \\
-        --workdir=runs/study_sharing \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test
 
 Shared, the network has 340,099 parameters, else 3,950,211. The gradient clip then sees the weights

@@ -1,7 +1,6 @@
 """Study: how many states T does the recurrence need?
 
     python -m nlrn_jax.main --mode=study --config=configs/study_steps.py \\
-        --workdir=runs/study_steps \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test
 
 The parameters grow by the batch norms alone, 768 a state. No published figures: we could not verify
@@ -13,7 +12,7 @@ configs/denoise_25.py. It wants an accelerator, and has not been run in full by 
 On two CPU cores, 6 minutes:
 
     python -m nlrn_jax.main --mode=study --config=configs/study_steps.py:quick \\
-        --workdir=runs/study_steps_quick --config.data.train=folder:bsds500/train \\
+        --config.data.train=folder:bsds500/train \\
         --config.data.holdout=8 --config.checkpoint.every=100 --config.checkpoint.crop=96 \\
         --config.checkpoint.validation_share=0.2
 

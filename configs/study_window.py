@@ -1,7 +1,6 @@
 """Study: how large a neighborhood q x q should a position be compared with?
 
     python -m nlrn_jax.main --mode=study --config=configs/study_window.py \\
-        --workdir=runs/study_window \\
         --config.data.train=folder:bsds500/train,folder:bsds500/test
 
 All members are trained and validated on patches of 45 x 45 (`:quick`: 24 x 24). `whole` compares

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 if [[ ! ${1:-} =~ ^[1-9][0-9]*$ ]]; then
-  echo "usage: launch/local_processes.sh N --config=... --workdir=... [flags of nlrn_jax.main]" >&2
+  echo "usage: launch/local_processes.sh N --config=... [flags of nlrn_jax.main]" >&2
   exit 2
 fi
 count=$1

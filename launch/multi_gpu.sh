@@ -5,7 +5,7 @@
 set -euo pipefail
 
 if [[ ! ${1:-} =~ ^(all|[0-9]+(,[0-9]+)*)$ ]]; then
-  echo "usage: launch/multi_gpu.sh all|0,1,... --config=... --workdir=... [flags of nlrn_jax.main]" >&2
+  echo "usage: launch/multi_gpu.sh all|0,1,... --config=... [flags of nlrn_jax.main]" >&2
   exit 2
 fi
 [[ $1 == all ]] || export CUDA_VISIBLE_DEVICES=$1
