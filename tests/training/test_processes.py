@@ -38,7 +38,7 @@ def elsewhere(folder, jobs):
         )
         for devices, place, *names in jobs
     ]  # fmt: skip
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    outputs = [process.communicate(timeout=900)[0] for process in processes]
     assert not any(process.returncode for process in processes), "\n".join(outputs)
 
 
