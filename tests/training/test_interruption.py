@@ -1,5 +1,6 @@
 """A run that is told to stop saves and goes on later; one that is killed loses nothing."""
 
+import contextlib
 import os
 import random
 import re
@@ -115,7 +116,8 @@ def launched(folder):
     for script in started:
         if script.poll() is None:  # the test has failed
             for process in [*psutil.Process(script.pid).children(recursive=True), script]:
-                process.kill()
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
             script.wait()
 
 
@@ -127,13 +129,21 @@ def wait_for(script, output, words):
         time.sleep(0.1)
 
 
+def words_of(process):
+    """Return the command line of a process; none where it has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def test_of_two_processes_neither_outlives_the_other(launched):
     script, output = launched()
     wait_for(script, output, "step      1/100000")
     (other,) = (
         process
         for process in psutil.Process(script.pid).children(recursive=True)
-        if any(word.startswith("--distributed=1/2") for word in process.cmdline())
+        if any(word.startswith("--distributed=1/2") for word in words_of(process))
     )
     other.kill()
     assert script.wait(400) not in (0, 75, 130)
