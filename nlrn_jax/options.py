@@ -210,6 +210,8 @@ def _require_needs() -> None:
     example = "as in --workdir=runs/NAME"
     if WORKDIR.value == "":  # such as --workdir=$UNSET
         raise flags.Error(f"--workdir is empty: name a folder, {example}, or leave it out")
+    if MODE.value == "compare" and WORKDIR.value is None:  # it belongs to no one run
+        raise flags.Error(f"--workdir is missing, {example}")
     if MODE.value != "plan" and WORKDIR.value is None and CONFIG.value is None:
         raise flags.Error(
             f"--workdir is missing, {example}; or name the recipe of the run, as in "

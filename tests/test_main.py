@@ -190,9 +190,16 @@ def test_an_error_is_one_line_before_anything_is_compiled_or_made(case, command,
     assert sorted(files.rglob("*")) == before
 
 
-@pytest.mark.parametrize("mode, missing", [("train", "config"), ("restore", "workdir")])
-def test_a_missing_flag_is_asked_for_with_an_example(mode, missing, command):
-    outcome = command(f"--mode={mode}", "--input=photos")
+@pytest.mark.parametrize(
+    "given, missing",
+    [
+        (["--mode=train"], "config"),
+        (["--mode=restore", "--input=photos"], "workdir"),
+        (["--mode=compare", "--runs=a,b", "--config=configs/sr_x3.py"], "workdir"),
+    ],
+)
+def test_a_missing_flag_is_asked_for_with_an_example(given, missing, command):
+    outcome = command(*given)
     assert outcome.status == 2
     assert_one_line(outcome.err, f"--{missing} is missing, as in --{missing}=")
 

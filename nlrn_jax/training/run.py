@@ -59,7 +59,10 @@ def read_config(workdir: str | Path) -> ConfigDict:
     """
     path = Path(workdir) / "config.json"
     if not path.is_file():
-        raise UserError(f"{path}: no such file, so {workdir} is not the folder of a run")
+        raise UserError(
+            f"{path}: no such file, so {workdir} is not the folder of a run; train it first, or "
+            "name another --workdir"
+        )
     try:
         return configuration.from_json(path.read_text())
     except ValueError as error:
