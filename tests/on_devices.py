@@ -57,7 +57,6 @@ def collectives(**changes) -> dict[str, int]:
 def main(devices: str, place: str, *workdirs: str) -> None:
     """Do what the module says."""
     jax.config.update("jax_num_cpu_devices", int(devices))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if place != "-":
         join(place)
     states = [tiny.train(config(), workdir) for workdir in workdirs]

@@ -80,14 +80,8 @@ def carrier_of(neighborhood: int | None, propagate: bool, carry: str, remat: str
 
 
 def _anew(form: Form) -> Carrier:
-    """Carry nothing: every state compares anew."""
-    return Carrier(
-        start=lambda shape, dtype: None,
-        respond=lambda theta, phi, g, nothing, index, size: respond(
-            theta, phi, g, nothing, size, form
-        ),
-        finish=lambda features, nothing: features,
-    )
+    """Carry nothing, not even at the start: every state compares anew."""
+    return _kept(form)._replace(start=lambda shape, dtype: None)
 
 
 def _kept(form: Form) -> Carrier:
@@ -142,8 +136,7 @@ def _respond_to_logits(
     size: jax.Array | None,
     form: Form,
 ) -> tuple[jax.Array, Carry]:
-    response, _, value = form.forward(theta, phi, g, carry.value, size)
-    return response, Carry(value, carry.echo)
+    return _logits_forward(theta, phi, g, carry, size, form)[0]
 
 
 def _logits_forward(
@@ -181,9 +174,7 @@ def _respond_to_stack(
     size: jax.Array | None,
     form: Form,
 ) -> tuple[jax.Array, Carry]:
-    value = _placed(carry.value, (theta, phi), index)
-    response, _, _ = form.forward(*value, g, None, size)
-    return response, Carry(value, carry.echo)
+    return _stack_forward(theta, phi, g, carry, index, size, form)[0]
 
 
 class _StackResiduals(NamedTuple):

@@ -110,8 +110,7 @@ def respond(
     The logits are kept for the gradient. Where the correlation is None nothing is carried and
     nothing is kept: the gradient forms them again.
     """
-    response, _, correlation = form.forward(theta, phi, g, correlation, size)
-    return response, correlation
+    return _respond_forward(theta, phi, g, correlation, size, form)[0]
 
 
 def _respond_forward(

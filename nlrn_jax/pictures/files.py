@@ -47,8 +47,12 @@ _FORMATS = {
 EXTENSIONS = tuple(_FORMATS)
 
 
-def find_pictures(folder: str | Path) -> list[Path]:
+def find_pictures(folder: str | Path, without: Path | None = None) -> list[Path]:
     """List the pictures in a folder and below it, sorted; hidden files and folders are skipped.
+
+    Args:
+      folder: where to look.
+      without: a folder that may lie in it, and is passed over.
 
     Raises:
       UserError: the folder is missing, is no folder, or has no picture in it.
@@ -57,13 +61,15 @@ def find_pictures(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         reason = "is not a folder; name the one around it" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {reason}; a folder of pictures is needed")
-    paths = sorted(path for path in folder.rglob("*") if _is_picture(path, folder))
+    paths = sorted(path for path in folder.rglob("*") if _is_picture(path, folder, without))
     if not paths:
         raise UserError(f"{folder}: no picture in it; put {' '.join(EXTENSIONS)} files there")
     return paths
 
 
-def _is_picture(path: Path, folder: Path) -> bool:
+def _is_picture(path: Path, folder: Path, without: Path | None) -> bool:
+    if without is not None and path.is_relative_to(without):
+        return False
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return not hidden and path.suffix.lower() in EXTENSIONS and path.is_file()
 

@@ -8,7 +8,6 @@ from rich.progress import Progress, TaskID
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import (
-    EXTENSIONS,
     check_output,
     find_pictures,
     open_picture,
@@ -47,10 +46,7 @@ def find_jobs(source: Path, output: Path | None, suffix: str) -> list[Job]:
         )
         return [Job(source, target / source.name if target.is_dir() else target)]
     folder = source.with_name(source.resolve().name + suffix) if output is None else output
-    # what lies in the output are results of an earlier run
-    paths = [path for path in find_pictures(source) if not path.is_relative_to(folder)]
-    if not paths:
-        raise UserError(f"{source}: no picture in it; put {' '.join(EXTENSIONS)} files there")
+    paths = find_pictures(source, without=folder)  # where results of an earlier run lie
     return [Job(path, folder / path.relative_to(source)) for path in paths]
 
 

@@ -87,7 +87,8 @@ class Validator:
                 test = example(crop, setting, level)
                 outputs = outputs_of(methods, setting, test, level)
                 rows.append([output.figures["psnr"] for output in outputs.values()])
-                pictures.setdefault(image.name, comparison(test, outputs))
+                if image.name not in pictures:  # the first level's
+                    pictures[image.name] = comparison(test, outputs)
         before, after = (float(np.mean(column)) for column in zip(*rows, strict=True))
         return Validation({"validation_psnr": after, "validation_baseline": before}, pictures)
 

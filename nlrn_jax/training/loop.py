@@ -40,6 +40,7 @@ from nlrn_jax.training.state import (
     create_state,
     evaluated_variables,
     no_sums,
+    state_shapes,
     trace_step,
 )
 
@@ -84,11 +85,12 @@ def train(
     """
     require_divisible(config.train.batch, config.train.accumulate, jax.device_count())
     claim_workdir(workdir, config)
-    state = create_state(config, replicated(data_mesh()))
+    place = replicated(data_mesh())
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
-        first = checkpoints.newest or 0
-        if first:
-            state = checkpoints.read_state(first, state)
+        if first := checkpoints.newest or 0:
+            state = checkpoints.read_state(first, state_shapes(config, place))
+        else:
+            state = create_state(config, place)
         with _open_log(workdir, first, max(first, config.train.steps)) as log:
             log.say(_greeting(workdir, config, state, len(images), len(validator.images)))
             if first < config.train.steps:

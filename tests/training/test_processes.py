@@ -28,7 +28,6 @@ def elsewhere(folder, jobs):
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
     }
     processes = [
         subprocess.Popen(
