@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from nlrn_jax import config as configuration
 from nlrn_jax import options
-from nlrn_jax.data.sources import Image, hold_out, read_images, require_size
+from nlrn_jax.data.sources import Image, read_images, require_size
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking.compare import compare
 from nlrn_jax.looking.explain import check, explain
@@ -36,6 +36,7 @@ from nlrn_jax.training.checkpoints import meet
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.processes import join
 from nlrn_jax.training.run import load, read_config
+from nlrn_jax.training.split import record_split, split
 
 
 def run() -> None:
@@ -74,7 +75,7 @@ def _act(mode: str, config: ConfigDict) -> None:
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
     """Train, score the result, and say where everything is."""
-    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    training, held_out = _images(config, workdir)
     require_size(training, patch_side(config), "data.patch")
     validator = Validator(config, held_out)
     to_score = _of_this_run(config, workdir, held_out)
@@ -117,8 +118,9 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
 def run_study(config: ConfigDict, workdir: Path) -> None:
     """Train the members of a study, and show what they reach."""
     members = read_members(options.recipe(), config, options.overridden())
-    training, held_out = hold_out(read_images(config.data.train), config.data.holdout)
+    training, held_out = _images(config, workdir)
     require_size(training, max(map(patch_side, members.values())), "data.patch")
+    record_split(workdir, training, held_out)  # for members that have yet to start
     diverged = study(members, workdir, training, held_out)
     if diverged:
         raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")
@@ -191,6 +193,14 @@ def run_explanation(workdir: Path) -> None:
     model, variables = load(workdir)
     explain(model, variables, config, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
+
+
+def _images(config: ConfigDict, workdir: Path) -> tuple[list[Image], list[Image]]:
+    """Read what a run learns from and what it keeps out, as when it started."""
+    sides = split(workdir, read_images(config.data.train), config.data.holdout)
+    if sides.left_out and is_first():
+        print(sides.remark(), flush=True)
+    return sides.training, sides.held_out
 
 
 def _of_this_run(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:

@@ -60,24 +60,6 @@ def read_images(source: str) -> list[Image]:
     return list(itertools.chain.from_iterable(map(_read_part, split_sources(source))))
 
 
-def hold_out(images: list[Image], count: int) -> tuple[list[Image], list[Image]]:
-    """Split into training and held-out images, the latter evenly spaced in their order.
-
-    Raises:
-      UserError: nothing would be left to train on.
-    """
-    if count >= len(images):
-        raise UserError(
-            f"data.holdout={count} leaves none of {len(images)} images to train on: lower it, "
-            "or name more images in data.train"
-        )
-    held = {(2 * k + 1) * len(images) // (2 * count) for k in range(count)}
-    return (
-        [image for i, image in enumerate(images) if i not in held],
-        [image for i, image in enumerate(images) if i in held],
-    )
-
-
 def require_size(images: list[Image], side: int, need: str) -> None:
     """Refuse images that a square of `side` does not fit into.
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from nlrn_jax import config as configuration
-from nlrn_jax.data.sources import Image, hold_out, read_images
+from nlrn_jax.data.sources import Image, read_images
 from nlrn_jax.errors import UserError
 from nlrn_jax.training.run import find_step, read_config
+from nlrn_jax.training.split import digest, held_out_of
 
 _OF_NETWORKS = ("model.", "degrade.", "data.patch")  # fields that say what a network is
 
@@ -99,13 +100,14 @@ def held_out_images(networks: list[Network]) -> list[Image]:
     Raises:
       UserError: they are not the same.
     """
-    sources = {(network.config.data.train, network.config.data.holdout) for network in networks}
-    if len(sources) > 1:
+    runs = {network.run: network.config.data for network in networks}
+    images = {source: read_images(source) for source in {data.train for data in runs.values()}}
+    kept_out = [held_out_of(run, images[data.train], data.holdout) for run, data in runs.items()]
+    if len({tuple(map(digest, held_out)) for held_out in kept_out}) > 1:
         raise UserError(
             "the runs keep different images out of training: name what to score in config.data.eval"
         )
-    ((source, count),) = sources
-    return hold_out(read_images(source), count)[1]
+    return kept_out[0]
 
 
 def _names(runs: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ Read in this order, from the entry down:
     state          all that a step changes, and the step
     optim          clip, Adam, learning rate
     run            a run on disk: its folder, configuration, weights
+    split          data.json: what it learns from, and what it keeps out
     checkpoints    Orbax
     record         metrics.jsonl
     log            bar, lines, TensorBoard

@@ -35,6 +35,7 @@ from nlrn_jax.training.log import Log, Silent
 from nlrn_jax.training.optim import learning_rate
 from nlrn_jax.training.record import read_record
 from nlrn_jax.training.run import claim_workdir
+from nlrn_jax.training.split import record_split
 from nlrn_jax.training.state import (
     TrainState,
     create_state,
@@ -69,8 +70,8 @@ def train(
 
     Args:
       config: checked configuration.
-      workdir: gets `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, `curve.png`
-        and `comparison.png`.
+      workdir: gets `config.json`, `data.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`,
+        `curve.png` and `comparison.png`.
       images: to learn from, uint8 as decoded.
       validator: scores the network at the checkpoints where that is due.
 
@@ -78,13 +79,14 @@ def train(
       The final state.
 
     Raises:
-      UserError: the workdir belongs to another configuration, or cannot be written to, or the batch
-        does not divide among the devices.
+      UserError: the workdir belongs to another configuration or to other images, or cannot be
+        written to, or the batch does not divide among the devices.
       NotFiniteError: training diverged.
       Interrupted: SIGTERM or SIGINT came, and all was saved.
     """
     require_divisible(config.train.batch, config.train.accumulate, jax.device_count())
     claim_workdir(workdir, config)
+    record_split(workdir, images, validator.images)
     place = replicated(data_mesh())
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
         if first := checkpoints.newest or 0:

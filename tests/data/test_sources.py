@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from nlrn_jax.data import sources
-from nlrn_jax.data.sources import Image, hold_out, read_images, require_size, split_sources
+from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -114,26 +114,6 @@ def test_a_truncated_file_among_good_ones_is_named(tmp_path, extension):
     save(bad, (40, 40, 3))
     bad.write_bytes(bad.read_bytes()[:300])
     assert str(bad) in refusal(f"folder:{tmp_path}")
-
-
-@pytest.mark.parametrize(("total", "count"), [(10, 3), (10, 1), (400, 8), (7, 6), (2, 1), (3, 0)])
-def test_held_out_images_are_evenly_spaced_and_no_longer_trained_on(total, count):
-    images = [Image(str(i), np.zeros((1, 1), np.uint8)) for i in range(total)]
-    training, held_out = hold_out(images, count)
-    assert len(held_out) == count
-    held = [int(image.name) for image in held_out]
-    rest = [int(image.name) for image in training]
-    assert sorted(held + rest) == list(range(total)), "each image is on one side"
-    assert rest == sorted(rest) and held == sorted(held), "in their order"
-    assert set(np.diff(held)) <= {total // count, -(-total // count)} if count else not held
-    assert hold_out(images, count)[1] == held_out, "the same again"
-
-
-@pytest.mark.parametrize("count", [3, 4])
-def test_something_is_left_to_train_on(count):
-    images = [Image(str(i), np.zeros((1, 1), np.uint8)) for i in range(3)]
-    with pytest.raises(UserError, match=rf"data\.holdout={count} leaves none of 3"):
-        hold_out(images, count)
 
 
 def test_too_small_an_image_is_named_with_what_it_is_too_small_for():
