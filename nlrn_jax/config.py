@@ -116,11 +116,6 @@ def evaluated_as(run: ConfigDict, given: ConfigDict) -> ConfigDict:
     return config.lock()
 
 
-def window(config: ConfigDict) -> int:
-    """Return the window to restore whole pictures with: the network's own, or its patch's side."""
-    return config.model.neighborhood or config.data.patch | 1
-
-
 def get(config: ConfigDict, field: str):
     """Return the value of a dotted field."""
     for name in field.split("."):

@@ -162,7 +162,6 @@ def _way(config: ConfigDict) -> Way:
         raise UserError(f"--stride={stride} leaves gaps between --patches={patch}")
     return Way(
         scale=options.scale(config),
-        window=configuration.window(config),
         memory=options.memory(),
         exact=options.EXACT.value,
         patch=patch,
@@ -191,7 +190,7 @@ def run_explanation(workdir: Path) -> None:
     if path.with_suffix(".json").exists() and not options.OVERWRITE.value:
         raise UserError(f"--output={path}: {path.stem}.json is there already; name another")
     model, variables = load(workdir)
-    explain(model, variables, config, subject, at, states, path)
+    explain(model, variables, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
 
 

@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from drawn import randomized
 from PIL import Image as Pillow
 
 from configs import base, sr_x2
-from nlrn_jax import main, modes
+from nlrn_jax import load, main, modes, restore
 from nlrn_jax.data.batches import Patch
 from nlrn_jax.data.sources import Image
+from nlrn_jax.network.model import build_model
+from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import claim_workdir
+from nlrn_jax.training.state import create_state
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")
@@ -374,6 +379,42 @@ def test_pictures_are_restored_without_a_config(trained, way, command, tmp_path)
     assert outcome.out.splitlines()[-1] == "restored 1 of 1 pictures, 0 failed"
     with Pillow.open(tmp_path / "a.png") as restored:
         assert restored.size == (17, 13)
+
+
+@pytest.mark.parametrize("task, scale", [("denoise", 1), ("sr", 2)])
+def test_what_load_returns_restores_as_the_command_does(
+    task, scale, tiny_config, command, tmp_path
+):
+    """By a window of the patches' side, made odd, whatever checkpoint is loaded."""
+    tiny_config.task, tiny_config.degrade.scales = task, (2,)
+    states = make_run(tmp_path / "run", tiny_config, 30.0, 20.0)
+    save(tmp_path / "a.png", 30, 26)
+    outcome = command(*restoring(tmp_path, "--input={}/a.png", f"--output={tmp_path}/out.png"))
+    assert not outcome.status
+    given, restored = (
+        np.asarray(Pillow.open(tmp_path / name)).copy() for name in ("a.png", "out.png")
+    )
+    model, variables = load(tmp_path / "run")
+    np.testing.assert_array_equal(restore(model, variables, given, scale=scale), restored)
+    by_45 = restore(model, variables, given, scale=scale, neighborhood=45)
+    assert abs(by_45.astype(int) - restored).max() > 1  # so the window shows
+    for name, step in (("newest", 2), ("best", 1), (1, 1)):
+        expected = restore(build_model(tiny_config), states[step].variables, given, scale=scale,
+                           neighborhood=11)  # fmt: skip
+        loaded = restore(*load(tmp_path / "run", name), given, scale=scale)
+        np.testing.assert_array_equal(loaded, expected)
+
+
+def make_run(workdir, config, *scores):
+    """Save steps 1, 2, ... with these PSNRs, of weights drawn at random; return their states."""
+    claim_workdir(workdir, config)
+    fresh, states = create_state(config), {}
+    with Checkpoints(workdir, keep=2) as checkpoints:
+        for step, psnr in enumerate(scores, 1):
+            variables = randomized(build_model(config), np.zeros((1, 4, 4, 1), np.float32), step)
+            states[step] = fresh.replace(step=jnp.int32(step), variables=variables)
+            checkpoints.save(states[step], config, psnr)
+    return states
 
 
 def test_a_failed_picture_shows_in_the_last_line_and_the_status(trained, command, tmp_path):

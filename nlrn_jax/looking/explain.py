@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import window
 from nlrn_jax.data.pixels import to_uint8
 from nlrn_jax.errors import UserError
 from nlrn_jax.looking.insight import View, look
@@ -47,7 +46,6 @@ def check(
 def explain(
     model: NLRN,
     variables: dict,
-    config: ConfigDict,
     subject: Subject,
     at: tuple[int, int],
     states: Sequence[int],
@@ -69,7 +67,7 @@ def explain(
     subject, (row, column) = around(subject, at)
     place = at[0] - row, at[1] - column
     image = subject.input.reshape(*subject.input.shape[:2], model.channels)
-    model = model.clone(neighborhood=window(config), carry="embeddings")  # less memory
+    model = model.clone(neighborhood=model.window, carry="embeddings")  # less memory
     view = look(model, variables, image, place)
     figures = {
         "picture": subject.name,

@@ -27,6 +27,7 @@ from nlrn_jax.network.non_local import KEPT
 from nlrn_jax.network.whole import within
 
 GREY_LEVELS = 255.0
+WINDOW = 45  # q of the paper
 
 glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
 batch_norm = functools.partial(
@@ -142,6 +143,8 @@ class NLRN(nn.Module):
         the 'correlation' of every state, from that of the next; all of the 'states', too, with a
         third more arithmetic. The same function. Embeddings are never kept state by state.
       dtype: 'float32' or 'bfloat16', of the convolutions and products.
+      patch: side of the patches that it was trained on, pixels; None where that is not known. It
+        changes nothing in `apply`, see `window`.
 
     `apply(variables, x, train=True, mutable=['batch_stats'])` uses batch statistics and returns
     the updated running ones as well.
@@ -157,6 +160,16 @@ class NLRN(nn.Module):
     carry: str = "logits"
     remat: str = "nothing"
     dtype: str = "float32"
+    patch: int | None = None
+
+    @property
+    def window(self) -> int:
+        """Return the odd side of the window to restore whole pictures with.
+
+        Its neighborhood; where that is the whole input, what it saw of one in training: the side
+        of a patch. That of the paper where neither is known.
+        """
+        return self.neighborhood or (self.patch | 1 if self.patch else WINDOW)
 
     @nn.compact
     def __call__(
@@ -227,7 +240,7 @@ class StateNorms(nn.Module):
 
 def build_model(config: ConfigDict) -> NLRN:
     """Make the network that a configuration describes."""
-    return NLRN(**config.model.to_dict())
+    return NLRN(**config.model.to_dict(), patch=config.data.patch)
 
 
 def count_parameters(params: dict) -> int:

@@ -15,7 +15,6 @@ from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring.patches import apply, network_input
 from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, reach
 
-WINDOW = 45  # q of the paper, for a network that was trained on whole patches
 VIEWS = 8  # flips and quarter turns
 MEMORY = 4 * 2**30  # bytes: more does not make it faster
 
@@ -42,8 +41,7 @@ def restore(
       model, variables: the network and {'params', 'batch_stats'}.
       image: [H, W] or [H, W, C], uint8, uint16, or float in [0, 1].
       scale: 1 to denoise; 2, 3, ... to enlarge a low-resolution picture.
-      neighborhood: odd side of the window; None is the network's own, or 45 where it was trained
-        on whole patches.
+      neighborhood: odd side of the window; None is the network's own, `model.window`.
       memory: bytes that the computation may take; None is `default_memory()`.
       exact: let tiles overlap by all of a pixel's reach, so that they equal the whole.
       ensemble: average over the eight flips and turns.
@@ -57,8 +55,7 @@ def restore(
     Raises:
       ValueError: the image does not suit the network, or does not fit the memory.
     """
-    window = neighborhood or model.neighborhood or WINDOW
-    model = model.clone(neighborhood=window)
+    model = model.clone(neighborhood=neighborhood or model.window)
     memory = default_memory() if memory is None else memory
     halo = reach(model) if exact else HALO
 

@@ -1,7 +1,7 @@
 """What a way to restore is, and what restores so: each pixel once, or overlapping patches.
 
-The command line (`modes.py`) and scoring (`scoring/methods.py`) each describe theirs; both take the
-window from `config.window`.
+The command line (`modes.py`) and scoring (`scoring/methods.py`) each describe theirs; the window is
+the network's own.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,6 @@ class Way(NamedTuple):
 
     Attributes:
       scale: 1 to denoise; 2, 3, ... to enlarge.
-      window: odd side of the neighborhood, where each pixel is computed once; None as in `restore`.
       memory: bytes that this may take; None is `restore.default_memory()`.
       exact: let its tiles overlap by all of a pixel's reach.
       patch: side of overlapping patches instead, the published way; None: each pixel once.
@@ -32,7 +31,6 @@ class Way(NamedTuple):
     """
 
     scale: int = 1
-    window: int | None = None
     memory: int | None = None
     exact: bool = False
     patch: int | None = None
@@ -46,8 +44,8 @@ def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
 
     def once(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
         return restore(
-            model, variables, pixels, scale=way.scale, neighborhood=way.window,
-            memory=way.memory, exact=way.exact, ensemble=way.ensemble, advance=advance,
+            model, variables, pixels, scale=way.scale, memory=way.memory, exact=way.exact,
+            ensemble=way.ensemble, advance=advance,
         )  # fmt: skip
 
     def patches_of_plane(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax import config as configuration
 from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN, count_parameters
@@ -79,7 +78,7 @@ def way_of(config: ConfigDict) -> Way:
     """Return how `config.evaluate` wants networks to restore."""
     settings = config.evaluate
     if settings.whole:
-        return Way(window=configuration.window(config), ensemble=settings.ensemble)
+        return Way(ensemble=settings.ensemble)
     return Way(
         patch=settings.patch, stride=settings.stride, batch=settings.batch,
         ensemble=settings.ensemble,

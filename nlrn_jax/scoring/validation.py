@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import levels, window
+from nlrn_jax.config import levels
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import patch_corners
@@ -135,7 +135,7 @@ def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:
 
 
 def _seen_side(config: ConfigDict) -> int:
-    return window(config) if config.evaluate.whole else config.evaluate.patch
+    return build_model(config).window if config.evaluate.whole else config.evaluate.patch
 
 
 def _centre(pixels: np.ndarray, side: int) -> np.ndarray:

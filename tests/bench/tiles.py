@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 
 from nlrn_jax import load
-from nlrn_jax.config import levels, window
+from nlrn_jax.config import levels
 from nlrn_jax.data.degrade import add_noise
 from nlrn_jax.data.pixels import grey, to_float
 from nlrn_jax.pictures.files import read_pixels
@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model, variables = load(arguments.workdir)
     config = read_config(arguments.workdir)
-    model = model.clone(neighborhood=window(config), carry="embeddings")
+    model = model.clone(neighborhood=model.window, carry="embeddings")
     for path in arguments.pictures:
         clean = to_float(grey(read_pixels(path)))[:SIDE, :SIDE]
         noisy = add_noise(clean, levels(config)[-1], np.random.default_rng(0))

@@ -91,7 +91,7 @@ def explained(config, subject, at, states, path):
     """Explain with a network drawn at random."""
     model = build_model(config)
     variables = randomized(model, images((1, 4, 4, 1)))
-    return explain(model, variables, config, subject, at, states, path)
+    return explain(model, variables, subject, at, states, path)
 
 
 def test_the_picture_and_its_figures_lie_side_by_side(tiny_config, subject, tmp_path, capsys):
@@ -133,7 +133,7 @@ def test_a_colour_network_is_explained_as_well(tiny_config, photographs, tmp_pat
     subject = read_subject(tiny_config, None, save(tmp_path / "clean.png", colour), 1)
     model = build_model(tiny_config)
     variables = randomized(model, images((1, 4, 4, 3)))
-    figures = explain(model, variables, tiny_config, subject, (3, 4), [1], tmp_path / "out.png")
+    figures = explain(model, variables, subject, (3, 4), [1], tmp_path / "out.png")
     view = look(model.clone(neighborhood=11), variables, subject.input, (3, 4))
     wanted = psnr(to_uint8(view.outputs[0]), colour, 255)
     assert figures["states"][0]["psnr"] == pytest.approx(wanted, abs=1e-3)

@@ -178,15 +178,18 @@ def test_an_image_that_does_not_suit_is_refused(network, shape):
         restore(*network, np.zeros(shape, np.float32))
 
 
-def test_a_network_trained_on_whole_patches_restores_by_a_window(network):
+@pytest.mark.parametrize("patch, window", [(24, 25), (25, 25), (None, 45)])
+def test_a_network_trained_on_whole_patches_restores_by_a_window_of_their_side(
+    network, patch, window
+):
     model, variables = network
-    image = picture((16, 12))
-    expected = restore(model, variables, image, neighborhood=WINDOW)
-    unbound = model.clone(neighborhood=None)
-    np.testing.assert_allclose(
-        restore(unbound, variables, image, neighborhood=WINDOW), expected, atol=1e-6
-    )
-    assert not np.allclose(restore(unbound, variables, image), expected, atol=1e-6)  # 45
+    unbound, image = model.clone(neighborhood=None, patch=patch), picture((56, 12))
+    assert unbound.window == window
+    expected = restore(model, variables, image, neighborhood=window)
+    np.testing.assert_array_equal(restore(unbound, variables, image), expected)
+    other = restore(unbound, variables, image, neighborhood=window - 2)
+    assert abs(other - expected).max() > 0
+    assert model.clone(patch=patch).window == model.neighborhood == WINDOW
 
 
 @pytest.mark.slow

@@ -48,8 +48,8 @@ def test_the_plain_way_is_restore(network, shape):
 
 def test_every_field_reaches_restore(network):
     fields = {"scale": 2, "memory": 2**23, "exact": True, "ensemble": True}
-    expected = restore(*network, picture(150, 50), neighborhood=3, **fields)
-    close(restorer(*network, Way(window=3, **fields))(picture(150, 50)), expected)
+    expected = restore(*network, picture(150, 50), **fields)
+    close(restorer(*network, Way(**fields))(picture(150, 50)), expected)
 
 
 def test_patches_are_those_of_restore_patches(network):
