@@ -19,6 +19,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from ml_collections import ConfigDict
 
 from nlrn_jax.network.convolution import convolve
@@ -38,6 +39,31 @@ batch_norm = functools.partial(
 Norms = tuple[jax.Array, jax.Array]  # scales and offsets of batch norms
 
 
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """Add a float32 bias [F] to [N, H, W, F], in float32; the sum is rounded to the dtype of x.
+
+    Its gradient is a sum over N, H and W, which XLA:CPU forms in the dtype that it finds: one of
+    bfloat16 sticks as soon as it is 256 times its terms.
+    """
+    return (x.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
+
+
+class Conv1x1(nn.Module):
+    """1x1 convolution with bias, in `dtype`; its parameters are those of `nn.Dense`."""
+
+    features: int
+    dtype: str
+    kernel_init: nn.initializers.Initializer = glorot
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolve: [N, H, W, Cin] -> [N, H, W, features]."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        return add_bias(lax.dot_general(x, kernel, (((3,), (0,)), ((), ()))), bias)
+
+
 class Conv3x3(nn.Module):
     """Zero-padded 3x3 convolution with bias, whose gradient is fast on CPU inside a scan too."""
 
@@ -51,11 +77,11 @@ class Conv3x3(nn.Module):
         Beyond `size` (rows, columns) the input counts as zero, as it does beyond its border.
         """
         if size is not None:
-            x = jnp.where(within(size, x.shape[1:3])[..., None], x, 0)
-        kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
-        return convolve(x, kernel) + bias
+            x = jnp.where(within(size, x.shape[1:3])[None, ..., None], x, 0)
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", glorot, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        return add_bias(convolve(x.astype(self.dtype), kernel.astype(self.dtype)), bias)
 
 
 class Cell(nn.Module):
@@ -95,7 +121,7 @@ class Cell(nn.Module):
         features, correlation = carry
         index, norms = own
         filters = features.shape[-1]
-        embed = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=glorot)
+        embed = functools.partial(Conv1x1, dtype=self.dtype)
 
         u = nn.relu(self.normalize("norm_1", features, norms, 0))
         theta = embed(self.embedding, name="theta")(u)
@@ -119,11 +145,11 @@ class Cell(nn.Module):
         One Flax collection cannot be both shared (the convolutions) and separate for each state
         (the norms), so the parent owns all states' scales and offsets and scans over them.
         """
-        scale, offset = norms
+        scale, offset = (affine[index].reshape(1, 1, 1, -1) for affine in norms)
         normalized = batch_norm(
             use_running_average=not self.train, use_scale=False, use_bias=False, name=name
-        )(x)
-        return (normalized * scale[index] + offset[index]).astype(self.dtype)
+        )(x.astype(jnp.float32))
+        return (normalized * scale + offset).astype(self.dtype)
 
 
 class NLRN(nn.Module):
@@ -197,7 +223,7 @@ class NLRN(nn.Module):
         s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
         s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0, size)
         features = self.recur(s0, train, size)
-        residual = nn.relu(norm(name="output_norm")(features)).astype(self.dtype)
+        residual = nn.relu(norm(name="output_norm")(features.astype(jnp.float32)))
         residual = Conv3x3(self.channels, self.dtype, name="output_conv")(residual, size)
         return x + residual.astype(jnp.float32) / GREY_LEVELS
 
@@ -217,7 +243,7 @@ class NLRN(nn.Module):
         )(self.embedding, carrier, self.dtype, train, name="cell")
         norms = StateNorms(self.steps, self.filters, name="norms")()
         start = carrier.start((*s0.shape[:3], self.steps * self.embedding), self.dtype)
-        own = jnp.arange(self.steps), norms
+        own = jnp.arange(self.steps, dtype=jnp.int32), norms
         (features, correlation), _ = cell((s0, start), own, s0, size)
         return carrier.finish(features, correlation)
 
@@ -233,8 +259,8 @@ class StateNorms(nn.Module):
         """Return scale and offset."""
         shape = (self.states, 3, self.filters)
         return (
-            self.param("scale", nn.initializers.ones, shape),
-            self.param("offset", nn.initializers.zeros, shape),
+            self.param("scale", nn.initializers.ones, shape, jnp.float32),
+            self.param("offset", nn.initializers.zeros, shape, jnp.float32),
         )
 
 

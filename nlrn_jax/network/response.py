@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-MASKED = -1e30  # finite: a query outside the image has no key at all, and must not become NaN
+MASKED = np.float32(-1e30)  # finite: a query outside the image has no key, and must not become NaN
+SEEN_OR_MASKED = np.float32(0), MASKED
 
 
 class Residuals(NamedTuple):
@@ -34,7 +36,8 @@ class Residuals(NamedTuple):
 
     def overlap(self, d_response: jax.Array) -> jax.Array:
         """Return the sum of each response times its gradient: float32 [N, H, W, 1]."""
-        return jnp.sum(self.response.astype(jnp.float32) * d_response, -1, keepdims=True)
+        products = self.response.astype(jnp.float32) * d_response.astype(jnp.float32)
+        return jnp.sum(products, -1, keepdims=True)
 
 
 class Tile(NamedTuple):
@@ -43,7 +46,7 @@ class Tile(NamedTuple):
     Attributes:
       query, key, value: [Q, l], [K, l], [K, m].
       logits: those that `respond` returned, [Q, K], or None to form them again.
-      mask: 0 or MASKED, broadcastable to [Q, K], or None where every key is seen.
+      mask: 0 or MASKED, [Q, K] or [1, K], or None where every key is seen.
       normaliser, overlap: [Q] and [Q, 1].
     """
 

@@ -7,7 +7,14 @@ The backward pass recomputes the softmax from the logits and the saved normalise
 import jax
 import jax.numpy as jnp
 
-from nlrn_jax.network.response import MASKED, Residuals, Tile, product, respond, respond_backward
+from nlrn_jax.network.response import (
+    SEEN_OR_MASKED,
+    Residuals,
+    Tile,
+    product,
+    respond,
+    respond_backward,
+)
 
 
 def forward(
@@ -84,7 +91,8 @@ def zero(shape: tuple[int, ...]) -> jax.Array:
 
 def within(size: jax.Array, shape: tuple[int, int]) -> jax.Array:
     """Mark the positions [H, W] that hold the image: bool."""
-    return (jnp.arange(shape[0]) < size[0])[:, None] & (jnp.arange(shape[1]) < size[1])
+    rows, columns = (jnp.arange(length, dtype=jnp.int32) for length in shape)
+    return (rows < size[0])[:, None] & (columns < size[1])[None]
 
 
 def _flat(x: jax.Array) -> jax.Array:
@@ -92,7 +100,7 @@ def _flat(x: jax.Array) -> jax.Array:
 
 
 def _mask(size: jax.Array | None, shape: tuple[int, ...]) -> jax.Array | None:
-    """Return 0 or MASKED for each key: [HW], or None where all are seen."""
+    """Return 0 or MASKED for each key: [1, HW], or None where all are seen."""
     if size is None:
         return None
-    return jnp.where(within(size, shape[1:3]).reshape(-1), 0.0, MASKED)
+    return jnp.where(within(size, shape[1:3]).reshape(1, -1), *SEEN_OR_MASKED)

@@ -7,6 +7,7 @@ recomputes the softmax from the saved normalisers.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nlrn_jax.network.response import MASKED, Residuals, Tile, product, respond, respond_backward
+from nlrn_jax.network.response import (
+    SEEN_OR_MASKED,
+    Residuals,
+    Tile,
+    product,
+    respond,
+    respond_backward,
+)
 
 TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench/non_local.py
 
@@ -39,6 +47,11 @@ class Grid(NamedTuple):
     def keys(self) -> tuple[int, int]:
         """Return rows and columns of the keys that a tile is compared with."""
         return TILE[0] + 2 * self.radius, TILE[1] + 2 * self.radius
+
+    @property
+    def indices(self) -> jax.Array:
+        """Return the numbers of the tiles, one after another."""
+        return jnp.arange(math.prod(self.tiles), dtype=jnp.int32)
 
     def corner(self, index: jax.Array) -> Corner:
         """Return image, row and column of a tile's first query."""
@@ -81,7 +94,7 @@ def forward(
         response, normaliser, logits = respond(query, key, value, carried, mask)
         return response, normaliser, None if carried is None else logits
 
-    xs = jnp.arange(np.prod(grid.tiles)), _to_tiles(theta, grid), correlation
+    xs = grid.indices, _to_tiles(theta, grid), correlation
     response, normaliser, correlation = lax.map(of_one_tile, xs)
     return _from_tiles(response, grid), normaliser, correlation
 
@@ -129,8 +142,8 @@ def backward(
     tiles = functools.partial(_to_tiles, grid=grid)
     sums = tuple(jnp.zeros(x.shape, jnp.float32) for x in (keys, values))
     overlap = tiles(residuals.overlap(d_response))
-    xs = _Walked(jnp.arange(np.prod(grid.tiles)), tiles(theta), correlation, normaliser, overlap,
-                 tiles(d_response), d_correlation)  # fmt: skip
+    xs = _Walked(grid.indices, tiles(theta), correlation, normaliser, overlap, tiles(d_response),
+                 d_correlation)  # fmt: skip
     (d_keys, d_values), (d_theta, d_carried) = lax.scan(step, sums, xs)
     d_phi, d_g = _unpad(d_keys, grid).astype(phi.dtype), _unpad(d_values, grid).astype(g.dtype)
     return _from_tiles(d_theta, grid), d_phi, d_g, d_carried
@@ -145,9 +158,7 @@ def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood:
         index, query, logits = x
         return logits - product(query, _cut(keys, grid.corner(index), grid), (1, 1))
 
-    return lax.map(
-        of_one_tile, (jnp.arange(np.prod(grid.tiles)), _to_tiles(theta, grid), correlation)
-    )
+    return lax.map(of_one_tile, (grid.indices, _to_tiles(theta, grid), correlation))
 
 
 def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
@@ -174,11 +185,11 @@ def _mask(corner: Corner, size: jax.Array, grid: Grid) -> jax.Array:
         abs(np.arange(columns) - grid.radius - np.arange(tile_columns)[:, None]) <= grid.radius
     )
     seen = seen_row[:, None, :, None] & seen_column[None, :, None, :]
-    row = corner[1] + jnp.arange(rows) - grid.radius
-    column = corner[2] + jnp.arange(columns) - grid.radius
-    inside = ((row >= 0) & (row < size[0]))[:, None] & ((column >= 0) & (column < size[1]))
-    outside = jnp.where(inside, 0.0, MASKED).reshape(-1)
-    return np.where(seen, 0.0, MASKED).astype(np.float32).reshape(np.prod(TILE), -1) + outside
+    row = corner[1] + jnp.arange(rows, dtype=jnp.int32) - grid.radius
+    column = corner[2] + jnp.arange(columns, dtype=jnp.int32) - grid.radius
+    inside = ((row >= 0) & (row < size[0]))[:, None] & ((column >= 0) & (column < size[1]))[None]
+    outside = jnp.where(inside, *SEEN_OR_MASKED).reshape(1, -1)
+    return np.where(seen, *SEEN_OR_MASKED).reshape(np.prod(TILE), -1) + outside
 
 
 def _padding(grid: Grid) -> tuple[tuple[int, int], ...]:
