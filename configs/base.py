@@ -65,7 +65,7 @@ def get_config() -> ConfigDict:
     config.evaluate.batch = 16  # patches at a time
     config.evaluate.ensemble = False  # True: average over the eight flips and turns
     config.evaluate.protocol = ""  # denoise[_clipped], sr_y[_float], sr_rgb; '': denoise or sr_y
-    config.evaluate.levels = ()  # sigmas in grey levels or scales; (): those trained for
+    config.evaluate.levels = ()  # sigmas or scales; (): those trained for, of a range 15, 25, 50
     config.evaluate.classical = ""  # nl_means,tv,bm3d: classical denoisers to score as well
     return config
 

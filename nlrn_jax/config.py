@@ -18,6 +18,7 @@ TASKS = {  # what each protocol of `scoring/protocols.py` measures
     "sr_y_float": "sr",
     "sr_rgb": "sr",
 }
+PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)  # what papers report, grey levels
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
@@ -49,7 +50,8 @@ def check(config: ConfigDict) -> None:
         ("model.remat", model.remat in ("nothing", "correlation", "states"),
          "'nothing', 'correlation' or 'states'"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
-        ("degrade.sigma", _is_range(degrade.sigma), "(level,) or (lowest, highest), above 0"),
+        ("degrade.sigma", _is_range(degrade.sigma),
+         "(level,) above 0, or (lowest, highest) from 0 on"),
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),
         ("data.holdout", data.holdout >= 0, "0 or more images"),
         ("data.patch", data.patch >= 1, "1 or more pixels"),
@@ -90,8 +92,27 @@ def check(config: ConfigDict) -> None:
 
 
 def levels(config: ConfigDict) -> tuple[float, ...]:
-    """Return what a network is trained for, and evaluated on: the noise levels, or the scales."""
+    """Return what a network is trained for: the noise level, the lowest and highest, the scales."""
     return tuple(config.degrade.sigma if config.task == "denoise" else config.degrade.scales)
+
+
+def is_trained_for(config: ConfigDict, level: float) -> bool:
+    """Say whether a network has met a noise level, or a scale, in training."""
+    known = levels(config)
+    return level in known if config.task == "sr" else known[0] <= level <= known[-1]
+
+
+def scored_levels(config: ConfigDict) -> tuple[float, ...]:
+    """Return where a network is validated, and evaluated unless `evaluate.levels` says otherwise.
+
+    The noise level or the scales; of a range the published levels inside it, or else its middle: at
+    its lowest there may be no noise to take away.
+    """
+    known = levels(config)
+    if config.task == "sr" or known[0] == known[-1]:
+        return known if config.task == "sr" else known[:1]
+    inside = tuple(level for level in PUBLISHED_SIGMAS if is_trained_for(config, level))
+    return inside or ((known[0] + known[-1]) / 2,)
 
 
 def protocols(task: str) -> list[str]:
@@ -160,7 +181,9 @@ def _is_window(neighborhood: int | None) -> bool:
 def _is_range(sigma: tuple) -> bool:
     if not all(isinstance(level, int | float) for level in sigma):
         return False
-    return len(sigma) in (1, 2) and all(0 < s < math.inf for s in sigma) and sigma[0] <= sigma[-1]
+    if len(sigma) not in (1, 2):
+        return False
+    return 0 <= sigma[0] <= sigma[-1] < math.inf and sigma[-1] > 0
 
 
 def _are_scales(scales: tuple) -> bool:

@@ -10,7 +10,17 @@ import jax
 import pytest
 
 from configs import base
-from nlrn_jax.config import check, differences, evaluated_as, from_json, get, levels, to_json
+from nlrn_jax.config import (
+    check,
+    differences,
+    evaluated_as,
+    from_json,
+    get,
+    is_trained_for,
+    levels,
+    scored_levels,
+    to_json,
+)
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import build_model
 
@@ -75,7 +85,7 @@ RIGHT = {
     "model.carry": ["logits", "embeddings"],
     "model.remat": ["nothing", "correlation", "states"],
     "model.dtype": ["float32", "bfloat16"],
-    "degrade.sigma": [(25,), (0.5, 55.0), (25.0, 25.0)],
+    "degrade.sigma": [(25,), (0.5, 55.0), (0.0, 55.0), (25.0, 25.0)],
     "degrade.scales": [(2,), (8,), (4, 2, 3)],
     "data.holdout": [0],
     "data.workers": [0, 8],
@@ -292,3 +302,31 @@ def test_a_run_of_an_earlier_version_goes_on():
     now.train.accumulate = 2
     (difference,) = differences(from_json(json.dumps(earlier)), now)
     assert difference == "train.accumulate: 1 there, 2 now"
+
+
+@pytest.mark.parametrize(
+    "sigma, expected",
+    [
+        ((25.0,), (25.0,)),
+        ((7.0,), (7.0,)),
+        ((40.0, 40.0), (40.0,)),
+        ((0.0, 55.0), (15.0, 25.0, 50.0)),
+        ((15.0, 25.0), (15.0, 25.0)),
+        ((20.0, 49.0), (25.0,)),
+        ((0.0, 10.0), (5.0,)),
+        ((60.0, 75.0), (67.5,)),
+    ],
+)
+def test_a_range_of_noise_is_scored_at_the_published_levels_inside_it(sigma, expected):
+    config = changed("degrade.sigma", sigma)
+    check(config)
+    assert levels(config) == sigma and scored_levels(config) == expected
+    assert all(is_trained_for(config, level) for level in expected)
+    assert not is_trained_for(config, sigma[0] - 1) and not is_trained_for(config, sigma[-1] + 1)
+
+
+def test_every_scale_that_is_trained_is_scored():
+    config = changed("degrade.scales", (2, 4))
+    config.task = "sr"
+    assert scored_levels(config) == levels(config) == (2, 4)
+    assert [is_trained_for(config, scale) for scale in (2, 3, 4)] == [True, False, True]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import flatten
+from nlrn_jax.config import flatten, scored_levels
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import build_model, count_parameters
 from nlrn_jax.table import print_table
@@ -18,7 +18,7 @@ from nlrn_jax.training.record import read_record, series
 from nlrn_jax.training.run import read_config
 from nlrn_jax.writing import write_json
 
-# What decides which pixels are validated; then the level: degrade.sigma or degrade.scales.
+# What decides which pixels are validated; then the levels, by degrade.sigma or degrade.scales.
 VALIDATED = ("task", "model.channels", "data.train", "data.holdout", "checkpoint.crop")
 
 
@@ -82,7 +82,8 @@ def require_same_validation(runs: Sequence[Run]) -> None:
         where = f"{first.workdir} and {other.workdir} were validated differently"
         there, here = flatten(first.config), flatten(other.config)
         level = "degrade.sigma" if first.config.task == "denoise" else "degrade.scales"
-        for field in (*VALIDATED, level):
+        alike = scored_levels(first.config) == scored_levels(other.config)
+        for field in VALIDATED if alike else (*VALIDATED, level):
             if there.get(field) != here.get(field):
                 raise UserError(
                     f"{where}: {field} is {there.get(field)!r} and {here.get(field)!r}; "

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import levels
+from nlrn_jax.config import scored_levels
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import network_channels, to_float
 from nlrn_jax.data.sources import Image
@@ -45,7 +45,7 @@ def read_subject(
         raise UserError("--input (noisy, or of low resolution) or --original (clean) is missing")
     channels = functools.partial(network_channels, task=config.task, channels=config.model.channels)
     if source is None:
-        level = scale if config.task == "sr" else levels(config)[-1]
+        level = scale if config.task == "sr" else scored_levels(config)[-1]
         protocol = {"denoise": "denoise", "sr": "sr_y"}[config.task]
         setting = Setting(protocol, config.model.channels, config.seed)
         test = example(Image(original.name, read_pixels(original)), setting, level)

@@ -55,21 +55,24 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
 
 
 def common_levels(networks: list[Network], config: ConfigDict) -> tuple[float, ...]:
-    """Return the noise levels or scales to evaluate: `evaluate.levels`, or those trained for.
+    """Return the noise levels or scales to evaluate: `evaluate.levels`, or those all have met.
 
     Raises:
       UserError: a scale that a network was not trained for, or no level common to all.
     """
-    trained = [configuration.levels(network.config) for network in networks]
     levels = tuple(dict.fromkeys(config.evaluate.levels))
     if not levels:
-        levels = tuple(level for level in trained[0] if all(level in known for known in trained))
+        scored = dict.fromkeys(
+            level for network in networks for level in configuration.scored_levels(network.config)
+        )
+        levels = tuple(level for level in scored if all(_met(level, net) for net in networks))
         if not levels:
             raise UserError(
                 "the networks were trained for different levels: name config.evaluate.levels"
             )
-    for network, known in zip(networks, trained, strict=True):
-        if config.task == "sr" and not set(levels) <= set(known):
+    for network in networks:
+        if config.task == "sr" and not all(_met(level, network) for level in levels):
+            known = configuration.levels(network.config)
             raise UserError(
                 f"config.evaluate.levels={levels}: {network.run} was trained for {known}"
             )
@@ -86,7 +89,7 @@ def remarks(networks: list[Network], levels: tuple[float, ...], config: ConfigDi
             text = "; ".join(fields)
             lines.append(f"{network.run} is used as it was trained, whatever --config says: {text}")
         known = configuration.levels(network.config)
-        new = [level for level in levels if not min(known) <= level <= max(known)]
+        new = [level for level in levels if not _met(level, network)]
         if new:
             lines.append(
                 f"{network.run} was trained for {known}, and meets {tuple(new)} first here"
@@ -108,6 +111,10 @@ def held_out_images(networks: list[Network]) -> list[Image]:
             "the runs keep different images out of training: name what to score in config.data.eval"
         )
     return kept_out[0]
+
+
+def _met(level: float, network: Network) -> bool:
+    return configuration.is_trained_for(network.config, level)
 
 
 def _names(runs: list[str]) -> dict[str, str]:

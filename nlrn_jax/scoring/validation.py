@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import levels
+from nlrn_jax.config import scored_levels
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import patch_corners
@@ -28,13 +28,16 @@ from nlrn_jax.scoring.protocols import example, setting_of
 # and a share is not to be exceeded.
 FORWARD_PASSES = 2
 
+# dB; of a perfect restoration, that it can be compared: the best of 8 bits on 128 x 128 has 90.
+PERFECT = 100.0
+
 
 class Validation(NamedTuple):
     """What a validation found.
 
     Attributes:
       figures: 'validation_psnr' of the network and 'validation_baseline' of its input, dB: means
-        over images and levels.
+        over images and levels. The latter is infinite where every input is perfect.
       pictures: by the image's name, input, restoration and original side by side, uint8.
     """
 
@@ -55,7 +58,7 @@ class Validator:
 
     def __init__(self, config: ConfigDict, images: list[Image]):
         # refuses what could not be scored
-        tables([Benchmark("held-out", images)], levels(config), setting_of(config))
+        tables([Benchmark("held-out", images)], scored_levels(config), setting_of(config))
         self.images = images
         self._config = _as_validated(config)
         self._ever = bool(images and config.checkpoint.validation_share)
@@ -81,7 +84,7 @@ class Validator:
         restore = functools.partial(restore_example, model, variables, way)
         methods = [baseline(config.task), Method("NLRN", "network", restore)]
         rows, pictures = [], {}
-        for level in levels(config):
+        for level in scored_levels(config):
             for image in self.images:
                 crop = Image(image.name, _centre(image.pixels, config.checkpoint.crop))
                 test = example(crop, setting, level)
@@ -89,8 +92,18 @@ class Validator:
                 rows.append([output.figures["psnr"] for output in outputs.values()])
                 if image.name not in pictures:  # the first level's
                     pictures[image.name] = comparison(test, outputs)
-        before, after = (float(np.mean(column)) for column in zip(*rows, strict=True))
-        return Validation({"validation_psnr": after, "validation_baseline": before}, pictures)
+        return Validation(_means(rows), pictures)
+
+
+def _means(rows: list[list[float]]) -> Figures:
+    """Average the PSNR of inputs and restorations.
+
+    An input that is perfect already, as bicubic of a plain area, has nothing to be restored and an
+    infinite PSNR: it is left out, unless there is no other.
+    """
+    counted = [row for row in rows if np.isfinite(row[0])] or rows
+    before, after = (float(np.mean(column)) for column in zip(*counted, strict=True))
+    return {"validation_psnr": min(after, PERFECT), "validation_baseline": before}
 
 
 def _as_validated(config: ConfigDict) -> ConfigDict:
@@ -131,7 +144,7 @@ def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:
         patch, batch = config.evaluate.patch, config.evaluate.batch
         patches = (len(patch_corners(shape, patch, max(1, patch // 2))) for shape in shapes)
         pixels = sum(math.ceil(count / batch) * batch for count in patches) * patch**2
-    return len(levels(config)) * pixels
+    return len(scored_levels(config)) * pixels
 
 
 def _seen_side(config: ConfigDict) -> int:

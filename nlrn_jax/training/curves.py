@@ -68,7 +68,11 @@ def draw_runs(path: Path, curves: Sequence[Curve]) -> None:
 
 
 def draw_study(
-    path: Path, field: str, values: Sequence[object], curves: Sequence[Curve], baseline: float
+    path: Path,
+    field: str,
+    values: Sequence[object],
+    curves: Sequence[Curve],
+    baseline: float | None,
 ) -> None:
     """Draw the last validation PSNR against what a study varies, and the curves that led there.
 
@@ -77,7 +81,7 @@ def draw_study(
       field: what is varied.
       values: of the field, one for each curve; where not all are numbers, names are drawn.
       curves: of the members.
-      baseline: PSNR of the validated inputs, dB.
+      baseline: PSNR of the validated inputs, dB; None where they are perfect.
     """
     figure, (left, right) = _figure(2)
     last = [curve.psnr[-1] for curve in curves]
@@ -96,7 +100,8 @@ def draw_study(
         left.set_xticks(places, places, rotation=20, ha="right")
     _draw_curves(right, "step", [(curve, curve.steps) for curve in curves])
     right.locator_params(axis="x", integer=True)
-    right.legend(frameon=False, title=f"input: {baseline:.2f} dB")
+    title = None if baseline is None else f"input: {baseline:.2f} dB"
+    right.legend(frameon=False, title=title)
     _save(figure, path)
 
 

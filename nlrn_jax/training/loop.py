@@ -247,7 +247,8 @@ def _validate(
         shown = list(pictures.values())[:COMPARED]
         write_pixels(log.folder / "comparison.png", stack(shown))
     psnr, baseline = figures["validation_psnr"], figures["validation_baseline"]
-    log.say(f"step {step}: validation {psnr:.2f} dB, {psnr - baseline:+.2f} over its input")
+    gain = f", {psnr - baseline:+.2f} over its input" if np.isfinite(baseline) else ""
+    log.say(f"step {step}: validation {psnr:.2f} dB{gain}")
     return figures
 
 

@@ -152,6 +152,14 @@ def test_runs_that_were_validated_differently_are_refused(
     assert f"{tmp_path}/a and {tmp_path}/b were validated differently: {field} is" in message
 
 
+def test_ranges_of_noise_that_are_validated_at_the_same_levels_may_be_compared(make_run, tmp_path):
+    ranges = {"a": (0.0, 55.0), "b": (10.0, 60.0)}
+    seeds = {"a": 0, "b": 1}
+    compare([make_run(name, {"degrade.sigma": sigma, "seed": seeds[name]},
+                      shifted(26.0, 20.0 + seeds[name]))
+             for name, sigma in ranges.items()], tmp_path)  # fmt: skip
+
+
 def test_images_that_changed_between_two_runs_are_noticed(make_run, tmp_path):
     message = refused([make_run("a"), make_run("b", lines=shifted(26.0, 20.5))], tmp_path)
     assert "20.25 and 20.50 dB" in message

@@ -60,7 +60,7 @@ def test_a_pixel_costs_what_the_compiler_counts(neighborhood):
 
 @pytest.mark.parametrize(
     "task, field, level",
-    [("denoise", "sigma", (25.0,)), ("denoise", "sigma", (5.0, 50.0)), ("sr", "scales", (2, 3))],
+    [("denoise", "sigma", (25.0,)), ("denoise", "sigma", (0.0, 30.0)), ("sr", "scales", (2, 3))],
 )
 def test_the_pixels_estimated_are_those_that_pass_the_network(
     task, field, level, tiny_config, monkeypatch
@@ -183,8 +183,47 @@ def test_of_each_image_there_is_one_picture_whatever_the_levels(network, tiny_co
     tiny_config.checkpoint.crop = 64
     expected = Validator(tiny_config, photographs).score(network).pictures
     assert list(expected) == [image.name for image in photographs]
-    tiny_config.degrade.sigma = (25.0, 50.0)
+    tiny_config.degrade.sigma = (20.0, 50.0)
     pictures = Validator(tiny_config, photographs).score(network).pictures
     for name, picture in pictures.items():
         assert picture.dtype == np.uint8 and picture.shape[1] >= 3 * 20
         np.testing.assert_array_equal(picture, expected[name])
+
+
+def test_a_range_of_noise_is_validated_inside_it(network, tiny_config, photographs):
+    """At the published levels: without noise there is nothing to gain, and PSNR is infinite."""
+    tiny_config.checkpoint.crop = 64
+    alone = []
+    for level in (15.0, 25.0, 50.0):
+        tiny_config.degrade.sigma = (level,)
+        alone.append(Validator(tiny_config, photographs).score(network).figures)
+    tiny_config.degrade.sigma = (0.0, 55.0)
+    found = Validator(tiny_config, photographs).score(network).figures
+    for name, value in found.items():
+        assert value == pytest.approx(np.mean([figures[name] for figures in alone]))
+    assert 10 < found["validation_baseline"] < 30
+
+
+@pytest.fixture
+def enlarger(tiny_config):
+    """The configuration of a network that enlarges twice, and its variables."""
+    tiny_config.task, tiny_config.degrade.scales, tiny_config.checkpoint.crop = "sr", (2,), 64
+    return tiny_config, jax.tree.map(lambda a: a + 0.02, create_state(tiny_config).variables)
+
+
+def test_a_plain_picture_which_bicubic_enlarges_without_fault_is_left_out(enlarger, photographs):
+    config, network = enlarger
+    plain = Image("plain.png", np.full((24, 20), 90, np.uint8))
+    expected = Validator(config, photographs).score(network).figures
+    found = Validator(config, [plain, *photographs]).score(network)
+    assert found.figures == expected and all(map(np.isfinite, expected.values()))
+    assert "plain.png" in found.pictures
+
+
+def test_where_every_input_is_perfect_the_network_still_has_a_figure(enlarger):
+    config, network = enlarger
+    plain = [Image("plain.png", np.full((24, 20), 90, np.uint8))]
+    figures = Validator(config, plain).score(network).figures
+    assert np.isinf(figures["validation_baseline"]) and np.isfinite(figures["validation_psnr"])
+    nothing = jax.tree.map(np.zeros_like, network)
+    assert Validator(config, plain).score(nothing).figures["validation_psnr"] == 100

@@ -95,6 +95,18 @@ def test_long_names_below_a_study_are_turned(name, turn, tmp_path, monkeypatch):
     assert turns == [turn, turn]
 
 
+def test_a_study_of_inputs_that_are_perfect_says_no_figure_of_theirs(tmp_path, monkeypatch):
+    titles = []
+
+    def look(drawing, path):
+        titles.append(drawing.axes[1].get_legend().get_title().get_text())
+
+    monkeypatch.setattr(curves, "_save", look)
+    for baseline in (20.2, None):
+        curves.draw_study(tmp_path / "study.png", "model.steps", (1, 8), CURVES, baseline)
+    assert titles == ["input: 20.20 dB", ""]
+
+
 def test_a_figure_is_a_png_and_leaves_nothing_else(tmp_path):
     curves.draw_curve(tmp_path / "new" / "curve.png", LINES)
     with Image.open(tmp_path / "new" / "curve.png") as picture:

@@ -176,8 +176,8 @@ def test_nothing_held_out_is_nothing_validated(tiny_config, photographs, tmp_pat
 class StandIn:
     """A validator that is due once."""
 
-    def __init__(self, images):
-        self.images, self.scored = images, []
+    def __init__(self, images, baseline=20.0):
+        self.images, self.scored, self.baseline = images, [], baseline
 
     def due(self, step):
         return step == 8
@@ -185,7 +185,15 @@ class StandIn:
     def score(self, variables):
         self.scored.append(variables)
         pictures = {f"folder/{i}.png": np.full((2, 3, 3), i, np.uint8) for i in range(9)}
-        return {"validation_psnr": 30.0, "validation_baseline": 20.0}, pictures
+        return {"validation_psnr": 30.0, "validation_baseline": self.baseline}, pictures
+
+
+def test_no_gain_is_told_over_an_input_that_is_perfect(tiny_config, photographs, tmp_path, capsys):
+    validator = StandIn(photographs[3:], baseline=np.inf)
+    loop.train(tiny_config, tmp_path, photographs[:3], validator)
+    assert "step 8: validation 30.00 dB\n" in capsys.readouterr().out
+    (line,) = [line for line in figures(tmp_path) if "validation_psnr" in line]
+    assert line == {"step": 8, "validation_psnr": 30.0, "validation_baseline": None}
 
 
 def test_a_validator_is_asked_when_it_is_due_for_what_is_evaluated(
