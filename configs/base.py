@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
     config.data.eval = ""  # set5,bsd68,folder:PATH,... one table each; '': the images kept aside
     config.data.root = "data"  # folder that holds the benchmarks which data.eval calls by name
     config.data.patch = 43  # side of a training patch, pixels
+    config.data.max_megapixels = 135.0  # of a picture file; what says more is taken for damage
     config.data.workers = 0  # loader processes; 0: threads of this one
 
     config.train = ConfigDict()

@@ -23,12 +23,12 @@ CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` ma
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
 FREE = (
-    "model.carry", "model.remat", "train.steps", "data.eval", "data.root", "data.workers", "log",
-    "checkpoint", "evaluate",
+    "model.carry", "model.remat", "train.steps", "data.eval", "data.root", "data.max_megapixels",
+    "data.workers", "log", "checkpoint", "evaluate",
 )  # fmt: skip
 
 # Fields that runs of earlier versions lack, with the value that is what these versions did.
-ADDED = {("train", "accumulate"): 1, ("model", "share"): True}
+ADDED = {("train", "accumulate"): 1, ("model", "share"): True, ("data", "max_megapixels"): 135.0}
 
 
 def check(config: ConfigDict) -> None:
@@ -55,6 +55,7 @@ def check(config: ConfigDict) -> None:
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),
         ("data.holdout", data.holdout >= 0, "0 or more images"),
         ("data.patch", data.patch >= 1, "1 or more pixels"),
+        ("data.max_megapixels", 0 < data.max_megapixels < math.inf, "above 0, as 200.0"),
         ("data.workers", data.workers >= 0, "0 (threads) or the number of processes"),
         ("train.steps", train.steps >= 1, "1 or more"),
         ("train.batch", train.batch >= 1, "1 or more"),

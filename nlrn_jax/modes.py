@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -19,7 +20,7 @@ from nlrn_jax.looking.study import read_members, study
 from nlrn_jax.looking.subject import read_subject
 from nlrn_jax.pictures.files import check_output
 from nlrn_jax.planning.plan import plan
-from nlrn_jax.restoring.jobs import find_jobs, restore_files
+from nlrn_jax.restoring.jobs import find_jobs, restore_files, summary
 from nlrn_jax.restoring.way import Way, restorer
 from nlrn_jax.scoring.benchmarks import Table, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate
@@ -143,15 +144,15 @@ def run_restoration(workdir: Path) -> None:
     way = _way(config)
     scale = way.scale
     suffix = f"_x{scale}" if scale > 1 else "_restored"
-    output = options.OUTPUT.value and Path(options.OUTPUT.value)
-    jobs = find_jobs(Path(options.INPUT.value), output, suffix)
+    jobs, passed = find_jobs(Path(options.INPUT.value), options.OUTPUT.value, suffix)
     restore = restorer(*load(workdir), way)
     if config.model.channels == 1:
         how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)
-    failed = restore_files(jobs, restore, scale, options.OVERWRITE.value)
-    print(f"restored {len(jobs) - failed} of {len(jobs)} pictures, {failed} failed", flush=True)
-    if failed:
+    max_pixels = round(options.MAX_MEGAPIXELS.value * 1e6)
+    tally = restore_files(jobs, restore, scale, options.OVERWRITE.value, max_pixels)
+    print(summary(tally, passed), flush=True)
+    if tally.failed:
         sys.exit(1)
 
 
@@ -195,10 +196,15 @@ def run_explanation(workdir: Path) -> None:
 
 
 def _images(config: ConfigDict, workdir: Path) -> tuple[list[Image], list[Image]]:
-    """Read what a run learns from and what it keeps out, as when it started."""
-    sides = split(workdir, read_images(config.data.train), config.data.holdout)
-    if sides.left_out and is_first():
-        print(sides.remark(), flush=True)
+    """Read what a run learns from and what it keeps out, as when it started.
+
+    Says what was converted, passed over or left out.
+    """
+    say = partial(print, flush=True) if is_first() else lambda line: None
+    images = read_images(config.data.train, round(config.data.max_megapixels * 1e6), say)
+    sides = split(workdir, images, config.data.holdout)
+    if sides.left_out:
+        say(sides.remark())
     return sides.training, sides.held_out
 
 

@@ -33,13 +33,18 @@ STATES = flags.DEFINE_list("states", None, "states to draw, as 1,4,12; default: 
 ORIGINAL = flags.DEFINE_string("original", None, "clean picture; without --input it is degraded")
 INPUT = flags.DEFINE_string("input", None, "picture, or folder of pictures")
 OUTPUT = flags.DEFINE_string(
-    "output", None, "file or folder; default: beside the input; of an explanation, WORKDIR/explain"
+    "output",
+    None,
+    "file or folder (new: FOLDER/); default: beside the input; of an explanation, WORKDIR/explain",
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace outputs that exist")
 SCALE = flags.DEFINE_integer("scale", None, "which scale, of a network trained for several")
 MEMORY = flags.DEFINE_string("memory", None, "budget, as 4GiB; default: 4GiB or half of the free")
 EXACT = flags.DEFINE_bool("exact", False, "let tiles overlap by all of a pixel's reach")
 ENSEMBLE = flags.DEFINE_bool("ensemble", False, "average over the eight flips and turns")
+MAX_MEGAPIXELS = flags.DEFINE_float(
+    "max_megapixels", 135, "of a picture; one that says more is taken for damage", lower_bound=0
+)
 PATCHES = flags.DEFINE_integer(
     "patches", None, "the published way: side of overlapping patches, pixels", lower_bound=1
 )
@@ -78,7 +83,7 @@ MODES = {
     "restore": Mode(
         "restore pictures with a trained network",
         "--config=configs/sr_x3.py:quick --input=PHOTOS",
-        (INPUT, OUTPUT, OVERWRITE, SCALE, MEMORY, EXACT, ENSEMBLE, PATCHES, STRIDE),
+        (INPUT, OUTPUT, OVERWRITE, SCALE, MEMORY, MAX_MEGAPIXELS, EXACT, ENSEMBLE, PATCHES, STRIDE),
         ("input", "photos"),
     ),
     "explain": Mode(

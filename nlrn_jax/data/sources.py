@@ -10,13 +10,17 @@ Images are uint8, [H, W] where they are grey, else [H, W, 3].
 
 import importlib.resources
 import itertools
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from nlrn_jax.errors import UserError
-from nlrn_jax.pictures.files import find_pictures, read_all
+from nlrn_jax.pictures import finding
+from nlrn_jax.pictures.files import read_all
+from nlrn_jax.pictures.picture import MAX_PIXELS
 
 # Textures, diagrams, text, medical and astronomical pictures are left out: they are no photographs.
 SAMPLES = {
@@ -26,6 +30,9 @@ SAMPLES = {
     ),
     "sklearn.datasets.images": ("china.jpg", "flower.jpg"),
 }  # fmt: skip
+
+
+Say = Callable[[str], None]  # is called with a line for people
 
 
 class Image(NamedTuple):
@@ -47,17 +54,22 @@ def split_sources(source: str) -> list[str]:
     return parts
 
 
-def read_images(source: str) -> list[Image]:
+def read_images(
+    source: str, max_pixels: int = MAX_PIXELS, say: Say = lambda line: None
+) -> list[Image]:
     """Decode all images of a source, sorted by name within each of its parts.
 
     Args:
       source: `samples`, `folder:PATH`, `tfds:NAME/CONFIG`, or several with commas between.
+      max_pixels: of a picture file; a header that says more is taken for damage.
+      say: called with what was converted and what was passed over in folders, by kind.
 
     Raises:
-      UserError: an unknown kind of source, an empty one, a missing folder, or a picture that cannot
+      UserError: an unknown kind of source, an empty one, a missing folder, or pictures that cannot
         be read.
     """
-    return list(itertools.chain.from_iterable(map(_read_part, split_sources(source))))
+    parts = (_read_part(part, max_pixels, say) for part in split_sources(source))
+    return list(itertools.chain.from_iterable(parts))
 
 
 def require_size(images: list[Image], side: int, need: str) -> None:
@@ -76,12 +88,12 @@ def require_size(images: list[Image], side: int, need: str) -> None:
         )
 
 
-def _read_part(part: str) -> list[Image]:
+def _read_part(part: str, max_pixels: int, say: Say) -> list[Image]:
     kind, _, name = part.partition(":")
     if part == "samples":
         return _read_samples()
     if kind == "folder" and name:
-        return _read_files(find_pictures(Path(name).expanduser()))
+        return _read_folder(Path(name).expanduser(), max_pixels, say)
     if kind == "tfds" and name:
         return _read_tfds(name)
     raise UserError(
@@ -91,15 +103,29 @@ def _read_part(part: str) -> list[Image]:
 
 def _read_samples() -> list[Image]:
     paths = [
-        importlib.resources.files(package) / name
+        Path(importlib.resources.files(package) / name)
         for package in SAMPLES
         for name in SAMPLES[package]
     ]
-    return _read_files(sorted(map(Path, paths), key=lambda path: path.name))
+    paths = sorted(paths, key=lambda path: path.name)
+    return [
+        Image(str(path), read.pixels) for path, read in zip(paths, read_all(paths), strict=True)
+    ]
 
 
-def _read_files(paths: list[Path]) -> list[Image]:
-    return [Image(str(path), pixels) for path, pixels in zip(paths, read_all(paths), strict=True)]
+def _read_folder(folder: Path, max_pixels: int, say: Say) -> list[Image]:
+    paths, passed = finding.search(folder)
+    reads = read_all(paths, max_pixels)
+    noted = defaultdict(list)
+    for path, read in zip(paths, reads, strict=True):
+        for note in read.notes:
+            noted[note].append(path)
+    for note, those in noted.items():
+        where = f"{len(those)} pictures, the first {those[0].name}" if those[1:] else those[0].name
+        say(f"{folder}: {note} ({where})")
+    if passed:
+        say(f"{folder}: {finding.said(passed)}")
+    return [Image(str(path), read.pixels) for path, read in zip(paths, reads, strict=True)]
 
 
 def _read_tfds(name: str) -> list[Image]:

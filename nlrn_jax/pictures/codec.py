@@ -1,11 +1,10 @@
-"""The bytes of PNG, JPEG, BMP and WebP, decoded and encoded without loss.
+"""PNG, JPEG, BMP and WebP, decoded and encoded without loss.
 
-Pillow decodes 8 bits a sample; a PNG of 16 goes through imagecodecs. TIFF is in `tiff`.
+Pillow decodes 8 bits a sample; a PNG of 16 goes through imagecodecs. Chunks of PNG are in `png`,
+TIFF is in `tiff`.
 """
 
 import io
-import struct
-import zlib
 from typing import BinaryIO
 
 import imagecodecs
@@ -13,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.pictures import png
 from nlrn_jax.pictures.picture import (
-    ORIENTATION,
     Picture,
+    carrying,
     check_size,
-    described,
     joined,
     noted,
     to_srgb,
@@ -25,7 +24,6 @@ from nlrn_jax.pictures.picture import (
 )
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-_PNG = b"\x89PNG\r\n\x1a\n"
 _CONVERTED = {
     "1": "1-bit converted to 8-bit grey",
     "P": "palette converted to RGB",
@@ -35,40 +33,39 @@ _CONVERTED = {
 }
 
 
-def decode(file: BinaryIO) -> Picture:
+def decode(file: BinaryIO, max_pixels: int) -> Picture:
     """Decode an open file that is no TIFF.
 
     Raises:
       UserError: reason and mend, without the file's name; decoders raise almost anything else.
     """
-    head = file.read(len(_PNG))
+    head = file.read(len(png.SIGNATURE))
     file.seek(0)
-    if head == _PNG:
-        return _decode_deep_png(file) if _sound_png_depth(file) == 16 else _decode_by_pillow(file)
+    if head == png.SIGNATURE:
+        return _decode_png(file, max_pixels)
     if head[:2] == b"\xff\xd8":
         _check_jpeg_end(file)
-    return _decode_by_pillow(file)
+    with Image.open(file, formats=FORMATS) as opened:
+        check_size(*opened.size, max_pixels)
+        return _decode_opened(opened, *_described(opened))
 
 
-def _sound_png_depth(file: BinaryIO) -> int:
-    """Return the bits a sample of a PNG whose check sums hold; Pillow skips those of pixels."""
-    file.seek(len(_PNG))
-    depth, kind = 0, b""
-    while kind != b"IEND":
-        length, kind = struct.unpack(">I4s", _exactly(file, 8))
-        content = _exactly(file, length)
-        if zlib.crc32(kind + content) != int.from_bytes(_exactly(file, 4), "big"):
-            raise UserError("damaged (a check sum is wrong); replace the file")
-        depth = content[8] if kind == b"IHDR" else depth
-    file.seek(0)
-    return depth
+def sides(file: BinaryIO) -> tuple[int, int]:
+    """Return width and height of a file that is no TIFF, as they are stored."""
+    with Image.open(file, formats=FORMATS) as opened:
+        return opened.size
 
 
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    content = file.read(count)
-    if len(content) < count:
-        raise UserError("cut short; replace the file")
-    return content
+def _decode_png(file: BinaryIO, max_pixels: int) -> Picture:
+    chunks = png.read_chunks(file)
+    width, height, depth = png.header(chunks)
+    check_size(width, height, max_pixels)
+    picture, orientation = png.described(chunks)
+    plain = png.only_pixels(chunks)
+    if depth == 16:
+        return _upright(picture, imagecodecs.png_decode(plain), orientation)
+    with Image.open(io.BytesIO(plain), formats=("PNG",)) as opened:
+        return _decode_opened(opened, picture, orientation)
 
 
 def _check_jpeg_end(file: BinaryIO) -> None:
@@ -85,26 +82,15 @@ def _check_jpeg_end(file: BinaryIO) -> None:
         raise UserError("cut short (it has no end marker); replace the file")
 
 
-def _decode_by_pillow(file: BinaryIO) -> Picture:
-    with Image.open(file, formats=FORMATS) as opened:
-        check_size(*opened.size)
-        picture, orientation = _described(opened)
-        if opened.mode == "CMYK":
-            plain, note = to_srgb(opened, picture.icc_profile)
-            picture = picture._replace(icc_profile=None)
-        else:
-            plain, note = opened.convert(_plain_mode(opened)), _CONVERTED.get(opened.mode, "")
-        if plain.mode != opened.mode:
-            picture = noted(picture, note)
-        return _upright(picture, np.array(plain), orientation)
-
-
-def _decode_deep_png(file: BinaryIO) -> Picture:
-    with Image.open(file, formats=("PNG",)) as opened:
-        check_size(*opened.size)
-        picture, orientation = _described(opened)
-    file.seek(0)
-    return _upright(picture, imagecodecs.png_decode(file.read()), orientation)
+def _decode_opened(opened: Image.Image, picture: Picture, orientation: int) -> Picture:
+    if opened.mode == "CMYK":
+        plain, note = to_srgb(opened, picture.icc_profile)
+        picture = picture._replace(icc_profile=None)
+    else:
+        plain, note = opened.convert(_plain_mode(opened)), _CONVERTED.get(opened.mode, "")
+    if plain.mode != opened.mode:
+        picture = noted(picture, note)
+    return _upright(picture, np.array(plain), orientation)
 
 
 def _upright(picture: Picture, samples: np.ndarray, orientation: int) -> Picture:
@@ -116,10 +102,12 @@ def _upright(picture: Picture, samples: np.ndarray, orientation: int) -> Picture
 
 
 def _described(opened: Image.Image) -> tuple[Picture, int]:
-    orientation = opened.getexif().get(ORIENTATION, 1)
-    icc_profile, dpi = opened.info.get("icc_profile"), opened.info.get("dpi")
-    pages = getattr(opened, "n_frames", 1)
-    return described(orientation, icc_profile, dpi, pages), orientation
+    info, pages = opened.info, getattr(opened, "n_frames", 1)
+    carried = (info.get(name) for name in ("exif", "icc_profile", "dpi"))
+    picture, orientation = carrying(*carried, pages, info.get("xmp"))
+    besides = {"Photoshop's data": "photoshop", "comment": "comment"}
+    lost = tuple(name for name, key in besides.items() if info.get(key))
+    return picture._replace(lost=lost), orientation
 
 
 def _plain_mode(opened: Image.Image) -> str:
@@ -131,36 +119,16 @@ def _plain_mode(opened: Image.Image) -> str:
 
 def encode(picture: Picture, format: str) -> bytes:
     """Encode in a format that can hold the picture: PNG, BMP or WEBP without loss, or JPEG."""
-    samples = joined(picture)
     if format == "PNG":
-        return _encode_png(samples, picture)
+        return png.encode(picture)
     options = {
         "JPEG": {"quality": 95, "subsampling": "4:4:4"},
         "BMP": {},
         "WEBP": {"lossless": True, "exact": True},
     }[format]
-    carried = {"icc_profile": picture.icc_profile, "dpi": picture.dpi}
+    carried = {"icc_profile": picture.icc_profile, "dpi": picture.dpi, "xmp": picture.xmp}
+    carried["exif"] = picture.exif and b"Exif\0\0" + picture.exif
     options |= {name: value for name, value in carried.items() if value is not None}
     buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, format, **options)
+    Image.fromarray(joined(picture)).save(buffer, format, **options)
     return buffer.getvalue()
-
-
-def _encode_png(samples: np.ndarray, picture: Picture) -> bytes:
-    content = imagecodecs.png_encode(samples)
-    chunks = b""
-    if picture.icc_profile:
-        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc_profile))
-    if picture.dpi:
-        metres = (round(dots / 0.0254) for dots in picture.dpi)
-        chunks += _png_chunk(b"pHYs", struct.pack(">IIB", *metres, 1))
-    header = len(_PNG) + 25  # IHDR, which comes first
-    return content[:header] + chunks + content[header:]
-
-
-def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    return (
-        struct.pack(">I4s", len(content), kind)
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )

@@ -1,4 +1,4 @@
-"""Picture files: found, opened with all they hold, saved whole or not at all.
+"""Picture files: opened with all they hold, saved whole or not at all.
 
 What people restore and what the network learns from comes through here: there is one reader.
 """
@@ -15,80 +15,41 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from nlrn_jax import writing
 from nlrn_jax.errors import UserError
-from nlrn_jax.pictures import codec, tiff
+from nlrn_jax.pictures import codec, exif, tiff
+from nlrn_jax.pictures.formats import (
+    TIFF,
+    TIFF_SIGNATURES,
+    USUAL,
+    Format,
+    by_ending,
+    fitted,
+    misfit,
+)
 from nlrn_jax.pictures.picture import MAX_PIXELS, Picture
 
-
-class _Format(NamedTuple):
-    name: str
-    dtypes: tuple[type, ...]
-    alpha: bool
-    side: int  # pixels, at most
+_SHOWN = 5  # files that cannot be read, with their reasons
 
 
-_PNG = _Format("PNG", (np.uint8, np.uint16), True, 10**6)  # a limit of libpng
-_JPEG = _Format("JPEG", (np.uint8,), False, 65_500)
-_TIFF = _Format("TIFF", (np.uint8, np.uint16, np.float32), True, 2**31 - 1)
-_BMP = _Format("BMP", (np.uint8,), False, 2**31 - 1)
-_WEBP = _Format("WEBP", (np.uint8,), True, 16_383)
-_FORMATS = {
-    ".png": _PNG,
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".bmp": _BMP,
-    ".webp": _WEBP,
-}
-EXTENSIONS = tuple(_FORMATS)
-
-
-def find_pictures(folder: str | Path, without: Path | None = None) -> list[Path]:
-    """List the pictures in a folder and below it, sorted; hidden files and folders are skipped.
-
-    Args:
-      folder: where to look.
-      without: a folder that may lie in it, and is passed over.
-
-    Raises:
-      UserError: the folder is missing, is no folder, or has no picture in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        reason = "is not a folder; name the one around it" if folder.exists() else "no such folder"
-        raise UserError(f"{folder}: {reason}; a folder of pictures is needed")
-    paths = sorted(path for path in folder.rglob("*") if _is_picture(path, folder, without))
-    if not paths:
-        raise UserError(f"{folder}: no picture in it; put {' '.join(EXTENSIONS)} files there")
-    return paths
-
-
-def _is_picture(path: Path, folder: Path, without: Path | None) -> bool:
-    if without is not None and path.is_relative_to(without):
-        return False
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in EXTENSIONS and path.is_file()
-
-
-def open_picture(path: str | Path) -> Picture:
+def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a PNG, JPEG, BMP, TIFF or WebP picture with all it holds, turned upright.
 
-    Grey, colour and depth stay as they are, 8 and 16 bits exactly. A float TIFF is taken to have
-    black at 0 and white at 1; values somewhat beyond are kept. Palettes, CMYK, Lab and YCbCr
-    become RGB, one bit becomes eight, of several pages the first is taken, and `notes` says so.
+    The content decides, not the name. Grey, colour and depth stay as they are, 8 and 16 bits
+    exactly. A float TIFF is taken to have black at 0 and white at 1; values somewhat beyond are
+    kept. Palettes, CMYK, Lab and YCbCr become RGB, one bit becomes eight, of several pages the
+    first that is no thumbnail is taken, and `notes` says so.
     For one thread at a time: decoders' warnings are muted meanwhile, as by `catch_warnings`.
 
     Raises:
-      UserError: no such picture, not readable, cut short, damaged, of over `MAX_PIXELS` pixels,
+      UserError: no such picture, not readable, cut short, damaged, of over `max_pixels` pixels,
         of unknown range (NaN, floats far from [0, 1], 32-bit integers). PNG has check sums, so
         that any changed byte is noticed; of JPEG, BMP, TIFF and WebP one may pass as a pixel.
     """
     with _muted_decoders():
-        return _open(Path(path))
+        return _open(Path(path), max_pixels)
 
 
 def read_pixels(path: str | Path) -> np.ndarray:
@@ -99,10 +60,56 @@ def read_pixels(path: str | Path) -> np.ndarray:
     return _eight_bits(open_picture(path).pixels)
 
 
-def read_all(paths: Sequence[Path]) -> list[np.ndarray]:
-    """Read pictures as `read_pixels` does, several at a time."""
+class Read(NamedTuple):
+    """Pixels as uint8, [H, W] or [H, W, 3], and what was converted on decoding."""
+
+    pixels: np.ndarray
+    notes: tuple[str, ...]
+
+
+def read_all(paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> list[Read]:
+    """Read pictures as `read_pixels` does, several at a time.
+
+    Raises:
+      UserError: naming all that cannot be read, the first few with the reason.
+    """
+
+    def read(path: Path) -> Read | UserError:
+        try:
+            picture = _open(path, max_pixels)
+        except UserError as error:
+            return error
+        return Read(_eight_bits(picture.pixels), picture.notes)
+
     with _muted_decoders(), concurrent.futures.ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda path: _eight_bits(_open(path).pixels), paths))
+        results = list(pool.map(read, paths))
+    errors = [result for result in results if isinstance(result, UserError)]
+    if errors:
+        raise _joined(errors, len(paths))
+    return results
+
+
+def _joined(errors: list[UserError], count: int) -> UserError:
+    if len(errors) == 1:
+        return errors[0]
+    more = f" | and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    said = " | ".join(map(str, errors[:_SHOWN]))
+    return UserError(f"{len(errors)} of {count} pictures cannot be read: {said}{more}")
+
+
+def is_of_sides(path: Path, source: Path, scale: int) -> bool:
+    """Tell whether a file is a picture `scale` times as large as another, by their headers."""
+    try:
+        with _muted_decoders():
+            one, other = (sorted(_sides(each)) for each in (path, source))
+    except Exception:  # of no picture, or of a damaged one
+        return False
+    return one == [scale * side for side in other]  # sorted: either may be stored lying
+
+
+def _sides(path: Path) -> tuple[int, int]:
+    with path.open("rb") as file:
+        return (tiff if _is_tiff(file) else codec).sides(file)
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
@@ -112,32 +119,31 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels.clip(0, white) * np.float32(255 / white)).astype(np.uint8)
 
 
-def _open(path: Path) -> Picture:
+def _open(path: Path, max_pixels: int) -> Picture:
     try:
         if not path.is_file():
             reason = "is a folder; name a file in it" if path.is_dir() else "no such file"
             raise UserError(f"{reason}; a picture is needed")
         with path.open("rb") as file:
-            return _decode(file)
+            return (tiff if _is_tiff(file) else codec).decode(file, max_pixels)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Image.UnidentifiedImageError:
         kinds = f"{', '.join(codec.FORMATS)} or TIFF"
         raise UserError(f"{path}: not a sound {kinds} picture; replace or convert it") from None
-    except Image.DecompressionBombError:
-        reason = f"its header says over {MAX_PIXELS // 10**6} million pixels"
-        raise UserError(f"{path}: {reason}; split the picture, or replace the file") from None
     except Exception as error:  # on damaged files decoders raise almost anything
         raise UserError(f"{path}: {_failure(error)}") from error
 
 
-def _decode(file: BinaryIO) -> Picture:
-    is_tiff = file.read(4) in tiff.SIGNATURES
+def _is_tiff(file: BinaryIO) -> bool:
+    is_tiff = file.read(4) in TIFF_SIGNATURES
     file.seek(0)
-    return tiff.decode(file) if is_tiff else codec.decode(file)
+    return is_tiff
 
 
 def _failure(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "does not fit into the memory that is free; free some, or split the picture"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror}); check its permissions and its disk"
     return f"cannot be decoded ({_words(error)}); replace the file"
@@ -149,16 +155,22 @@ def _words(error: Exception) -> str:
 
 @contextmanager
 def _muted_decoders() -> Iterator[None]:
-    """Keep the libraries' remarks on odd files off the screen: what matters is raised."""
+    """Keep the libraries' remarks on odd files off the screen: what matters is raised.
+
+    Pillow's own limit of pixels is off: `check_size` has ours, and the caller may raise it.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
     loggers = [logging.getLogger(name) for name in ("PIL", "tifffile", "imagecodecs")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL + 1)
+        Image.MAX_IMAGE_PIXELS = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        Image.MAX_IMAGE_PIXELS = limit
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
@@ -186,38 +198,39 @@ def check_output(
       UserError: the file exists already, or its extension is unknown or stands for a format
         that cannot hold this dtype, an alpha channel, or pixels of this shape [H, W, ...].
     """
-    path = Path(path)
-    misfits = {end: _misfit(f, np.dtype(dtype), has_alpha, shape) for end, f in _FORMATS.items()}
-    mend = "end the name in " + " or ".join(end for end, misfit in misfits.items() if not misfit)
-    misfit = misfits.get(path.suffix.lower(), "unknown extension")
-    if misfit:
-        raise UserError(f"{path}: {misfit}; {mend}")
+    path, dtype = Path(path), np.dtype(dtype)
+    reason = _misfit(path.suffix, dtype, has_alpha, shape)
+    if reason:
+        fitting = [end for end in USUAL if not _misfit(end, dtype, has_alpha, shape)]
+        raise UserError(f"{path}: {reason}; end the name in {' or '.join(fitting)}")
     if not overwrite and os.path.lexists(path):
         raise UserError(_exists(path))
 
 
-def _misfit(format: _Format, dtype: np.dtype, has_alpha: bool, shape: tuple[int, ...]) -> str:
-    if dtype not in format.dtypes:
-        return f"{format.name} cannot hold {dtype}"
-    if has_alpha and not format.alpha:
-        return f"{format.name} cannot hold transparency"
-    if max(shape[:2]) > format.side:
-        return f"{format.name} holds up to {format.side} pixels a side, not {max(shape[:2])}"
-    if format.name == "WEBP" and not features.check("webp"):
-        return "the installed Pillow has no WebP"
-    return ""
+def fitting(path: Path, picture: Picture, shape: tuple[int, ...]) -> Path:
+    """Return a name for a result of this shape: the given one, or one with an ending more."""
+    held = (picture.pixels.dtype, picture.alpha is not None, shape)
+    ends = ("", ".png", ".tif")
+    return next(p for p in (Path(f"{path}{end}") for end in ends) if not _misfit(p.suffix, *held))
+
+
+def _misfit(ending: str, dtype: np.dtype, has_alpha: bool, shape: tuple[int, ...]) -> str:
+    kind = by_ending(ending)
+    return misfit(kind, dtype, has_alpha, shape) if kind else "unknown extension"
 
 
 def _exists(path: Path) -> str:
     return f"{path}: exists already; remove it, name another place, or ask to overwrite"
 
 
-def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) -> None:
+def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) -> tuple[str, ...]:
     """Write a picture in the format of the path's extension, whole or not at all.
 
-    Without loss, but for JPEG: quality 95, chroma not subsampled. ICC profile and resolution are
-    kept where the format has a place (BMP: no profile, WebP: no resolution, and grey as RGB).
-    Parent folders are made.
+    Without loss, but for JPEG: quality 95, chroma not subsampled. What travels with the pixels is
+    kept where the format has a place (WebP: grey as RGB). Parent folders are made.
+
+    Returns:
+      What was left out, a line each.
 
     Raises:
       ValueError: the arrays are not as `Picture` says.
@@ -227,7 +240,7 @@ def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) ->
     _check_arrays(path, picture)
     has_alpha = picture.alpha is not None
     check_output(path, picture.pixels.dtype, has_alpha, picture.pixels.shape, overwrite)
-    content = _encoded(path, picture)
+    content, notes = _encoded(path, picture)
     try:
         with (writing.replaced if overwrite else writing.created)(path) as temporary:
             temporary.write_bytes(content)
@@ -237,6 +250,7 @@ def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) ->
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         mend = "make room" if full else "check the folder, or name another place"
         raise UserError(f"{path}: cannot be written ({error.strerror}); {mend}") from error
+    return notes
 
 
 def write_pixels(path: str | Path, pixels: np.ndarray) -> None:
@@ -244,13 +258,30 @@ def write_pixels(path: str | Path, pixels: np.ndarray) -> None:
     save_picture(path, Picture(pixels), overwrite=True)
 
 
-def _encoded(path: Path, picture: Picture) -> bytes:
-    format = _FORMATS[path.suffix.lower()].name
+def _encoded(path: Path, picture: Picture) -> tuple[bytes, tuple[str, ...]]:
+    kind = by_ending(path.suffix)
+    fit, notes = fitted(kind, _told(picture))
     try:
-        return tiff.encode(picture) if format == "TIFF" else codec.encode(picture, format)
-    except Exception as error:  # an encoder's own, of an odd profile, say
-        reason = f"cannot be encoded as {format} ({_words(error)})"
+        return _bytes(kind, fit), notes
+    except Exception as error:  # of an odd profile, say: better the pixels alone than nothing
+        note = f"all but the pixels left out: {kind.name} cannot hold it ({_words(error)})"
+    try:
+        return _bytes(kind, Picture(picture.pixels, picture.alpha)), (note,)
+    except Exception as error:
+        reason = f"cannot be encoded as {kind.name} ({_words(error)})"
         raise UserError(f"{path}: {reason}; name another format") from error
+
+
+def _bytes(kind: Format, picture: Picture) -> bytes:
+    return tiff.encode(picture) if kind is TIFF else codec.encode(picture, kind.name)
+
+
+def _told(picture: Picture) -> Picture:
+    """Let EXIF say what is true of these pixels: upright, their number, their inches."""
+    if not picture.exif:
+        return picture
+    numbers = exif.of_pixels(picture.pixels.shape, picture.dpi)
+    return picture._replace(exif=exif.updated(picture.exif, numbers))
 
 
 def _check_arrays(path: Path, picture: Picture) -> None:

@@ -2,15 +2,17 @@
 
 import io
 import math
+import re
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.pictures import exif
 
-MAX_PIXELS = 2**27  # 134 megapixels; a header that says more is taken for damage
-ORIENTATION = 0x0112  # in EXIF, and a tag of TIFF
+MAX_PIXELS = 135 * 10**6  # a header that says more is taken for damage, unless it is asked for
+_XMP_TURN = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 
 
 class Picture(NamedTuple):
@@ -21,15 +23,38 @@ class Picture(NamedTuple):
     icc_profile: bytes | None = None
     dpi: tuple[float, float] | None = None  # across, down
     notes: tuple[str, ...] = ()  # what was converted on decoding, a line each
+    exif: bytes | None = None  # camera, date, copyright: a block as `exif` says, no thumbnail
+    xmp: bytes | None = None  # the same and more as XML; upright
+    chunks: tuple[tuple[bytes, bytes], ...] = ()  # PNG's own: what the colours mean, texts
+    per_unit: tuple[float, float] | None = None  # ImageJ's pixels a unit, which `exif` names
+    lost: tuple[str, ...] = ()  # what the file holds besides, and nothing here keeps
 
 
-def check_size(width: int, height: int) -> None:
-    """Raise UserError for a header of no pixels or of more than `MAX_PIXELS`."""
-    if not 0 < width * height <= MAX_PIXELS:
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise UserError for a header of no pixels or of more than `max_pixels`."""
+    if width * height <= 0:
+        raise UserError(f"its header says {width} x {height} pixels; replace the file")
+    if width * height > max_pixels:
         raise UserError(
-            f"its header says {width} x {height} pixels, not 1 to {MAX_PIXELS // 10**6} million; "
-            "replace the file, or split the picture"
+            f"its header says {width} x {height} pixels, {width * height / 1e6:.0f} million, and "
+            f"{max_pixels / 1e6:g} are allowed: if it is so large, raise --max_megapixels (in "
+            "training --config.data.max_megapixels); else replace the file"
         )
+
+
+def carrying(
+    block: bytes | None,
+    icc_profile: bytes | None,
+    dpi: tuple[float, float] | None,
+    pages: int,
+    xmp: bytes | None,
+) -> tuple[Picture, int]:
+    """Return a picture without pixels yet, and the orientation that its EXIF block tells."""
+    kept, orientation = exif.taken(block) if block is not None else (None, 1)
+    picture = described(orientation, icc_profile, dpi, pages)
+    if block is not None and kept is None:
+        picture = noted(picture, "its EXIF is damaged, and left out")
+    return picture._replace(exif=kept, xmp=upright_xmp(xmp)), orientation
 
 
 def described(
@@ -41,14 +66,23 @@ def described(
     """Return what is known of a picture before its pixels; absurd values are left out."""
     picture = Picture(np.empty((0, 0)), None, icc_profile or None)
     if dpi is not None and all(0 < d < math.inf for d in dpi):
-        across, down = map(float, dpi)
-        turned = orientation in (5, 6, 7, 8)
-        picture = picture._replace(dpi=(down, across) if turned else (across, down))
+        picture = picture._replace(dpi=turned_pair(dpi, orientation))
     if pages > 1:
         picture = noted(picture, f"the first of {pages} pages taken")
     if orientation in range(2, 9):
         picture = noted(picture, f"EXIF orientation {orientation} applied")
     return picture
+
+
+def turned_pair(pair: tuple[float, float], orientation: int) -> tuple[float, float]:
+    """Return (across, down) as it is once the picture is upright."""
+    across, down = map(float, pair)
+    return (down, across) if orientation in (5, 6, 7, 8) else (across, down)
+
+
+def upright_xmp(xmp: bytes | None) -> bytes | None:
+    """Say in XMP that the picture stands upright."""
+    return _XMP_TURN.sub(rb"\g<1>1", xmp) if xmp else None
 
 
 def noted(picture: Picture, note: str) -> Picture:

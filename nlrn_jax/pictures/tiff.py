@@ -1,4 +1,4 @@
-"""TIFF, its first page decoded and encoded to the last bit, by tifffile.
+"""TIFF, its picture decoded and encoded to the last bit, by tifffile.
 
 Pillow has no 16-bit RGB, and its libtiff writes what it thinks of damaged files to the screen.
 """
@@ -12,8 +12,9 @@ import tifffile
 from PIL import Image
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.pictures import exif, tags
+from nlrn_jax.pictures.exif import ORIENTATION
 from nlrn_jax.pictures.picture import (
-    ORIENTATION,
     Picture,
     check_size,
     described,
@@ -23,8 +24,8 @@ from nlrn_jax.pictures.picture import (
     upright,
 )
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two are BigTIFF
 _JPEG = (6, 7, 33007, 34892)  # compressions
+_OLD_SUBFILE_TYPE = 255  # 2 is a reduced picture
 _WHITE_IS_ZERO, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _CHANNELS = {  # of a photometric interpretation and its (bits, sample format)
     **{(kind, bits, 1): 1 for kind in (_WHITE_IS_ZERO, _GREY, _PALETTE) for bits in (1, 2, 4, 8)},
@@ -34,22 +35,22 @@ _CHANNELS = {  # of a photometric interpretation and its (bits, sample format)
 }
 
 
-def decode(file: BinaryIO) -> Picture:
-    """Decode the first page of an open TIFF.
+def decode(file: BinaryIO, max_pixels: int) -> Picture:
+    """Decode an open TIFF: its first page, or if that is a thumbnail, the one that is the picture.
 
     Raises:
       UserError: reason and mend, without the file's name; tifffile raises almost anything else.
     """
     with tifffile.TiffFile(file) as opened:
-        if not len(opened.pages):
-            raise UserError("has no page in it; replace the file")
-        page = opened.pages.first
-        check_size(page.imagewidth, page.imagelength)
+        page, note = _page(opened)
+        check_size(page.imagewidth, page.imagelength, max_pixels)
         channels = _channels(page)
         _check_strips(page)
         orientation = page.tags.valueof(ORIENTATION, 1)
-        picture = described(orientation, page.iccprofile, _dpi(page), len(opened.pages))
+        picture = described(orientation, page.iccprofile, _dpi(page), 1)
+        picture = tags.carried(picture, file, opened, page, orientation)
         planes = page.asarray(squeeze=False)[:, 0]  # [planes, H, W, samples], one of them 1
+    picture = noted(picture, note) if note else picture
     samples = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
     colour, extra = samples[..., :channels], samples[..., channels:]
     picture, colour = _plain_colour(picture, colour, page)
@@ -58,6 +59,33 @@ def decode(file: BinaryIO) -> Picture:
         _check_range(values)
     colour = colour if colour.shape[2] == 3 else colour[..., 0]
     return upright(picture, colour, alpha[..., 0] if alpha.shape[2] else None, orientation)
+
+
+def sides(file: BinaryIO) -> tuple[int, int]:
+    """Return width and height of an open TIFF, as they are stored."""
+    with tifffile.TiffFile(file) as opened:
+        page, _ = _page(opened)
+        return page.imagewidth, page.imagelength
+
+
+def _page(opened: tifffile.TiffFile) -> tuple[tifffile.TiffPage, str]:
+    """Return the page that is the picture, and what there is to say of the others."""
+    if not len(opened.pages):
+        raise UserError("has no page in it; replace the file")
+    first, count = opened.pages.first, len(opened.pages)
+    if not _is_thumbnail(first):
+        count = max(count, (opened.imagej_metadata or {}).get("images", 1))
+        return first, f"the first of {count} pages taken" if count > 1 else ""
+    others = [*opened.pages[1:], *(first.pages or ())]
+    pages = [page.aspage() for page in others if not _is_thumbnail(page.aspage())]
+    if not pages:
+        return first, ""
+    place = f"page {pages[0].index + 1} of {count}" if len(opened.pages) > 1 else "a sub-page"
+    return pages[0], f"{place} taken: the first is a thumbnail"
+
+
+def _is_thumbnail(page: tifffile.TiffPage) -> bool:
+    return page.is_reduced or page.tags.valueof(_OLD_SUBFILE_TYPE, 1) == 2
 
 
 def _channels(page: tifffile.TiffPage) -> int:
@@ -150,19 +178,29 @@ def _check_range(samples: np.ndarray) -> None:
 
 def encode(picture: Picture) -> bytes:
     """Encode a picture of any dtype as TIFF without loss: deflated, with predictor."""
+    try:
+        content = _encoded(picture, compression="zlib", predictor=True)
+    except Exception:  # whatever an encoder does not like: a result that took long is not lost
+        content = _encoded(picture, compression=None, predictor=None)
+    return exif.into_tiff(content, picture.exif, picture.xmp)
+
+
+def _encoded(picture: Picture, compression: str | None, predictor: bool | None) -> bytes:
     samples = joined(picture)
+    inches = "inch" if picture.dpi else None
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
         samples,
+        byteorder=exif.byte_order(picture.exif),
         photometric="minisblack" if picture.pixels.ndim == 2 else "rgb",
         planarconfig="contig" if samples.ndim == 3 else None,
         extrasamples=None if picture.alpha is None else ["unassalpha"],
-        compression="zlib",
-        predictor=True,
+        compression=compression,
+        predictor=predictor,
         iccprofile=picture.icc_profile,
-        resolution=picture.dpi,
-        resolutionunit="inch" if picture.dpi else None,
+        resolution=picture.dpi or picture.per_unit,
+        resolutionunit="none" if picture.per_unit and not picture.dpi else inches,
         metadata=None,
         software=False,
     )

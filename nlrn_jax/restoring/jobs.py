@@ -1,39 +1,66 @@
 """Restore picture files, one or a folder of them; what fails does not stop the rest."""
 
+import os
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.pictures import finding
 from nlrn_jax.pictures.files import (
     check_output,
-    find_pictures,
+    fitting,
+    is_of_sides,
     open_picture,
     same_file,
     save_picture,
 )
-from nlrn_jax.pictures.picture import Picture
+from nlrn_jax.pictures.formats import by_content, by_ending
+from nlrn_jax.pictures.picture import MAX_PIXELS, Picture
+from nlrn_jax.restoring.hidden import filled, put_back
 from nlrn_jax.restoring.restore import Advance, enlarge
 from nlrn_jax.restoring.way import Restorer
 
 
 class Job(NamedTuple):
-    """A picture to restore, and where the result goes."""
+    """A picture to restore, and where the result goes.
+
+    Attributes:
+      source: the picture.
+      target: the result.
+      is_free: whether nobody chose the target's name: it gets an ending more where its format
+        cannot hold the result.
+    """
 
     source: Path
     target: Path
+    is_free: bool = False
 
 
-def find_jobs(source: Path, output: Path | None, suffix: str) -> list[Job]:
-    """Pair each picture with its output.
+class Tally(NamedTuple):
+    """How many pictures were restored, were done already, and failed."""
+
+    restored: int
+    done: int
+    failed: int
+
+
+def find_jobs(
+    source: Path, output: str | Path | None, suffix: str
+) -> tuple[list[Job], Counter[str]]:
+    """Pair each picture with its output; count what is passed over in a folder, by kind.
 
     Args:
       source: a picture, or a folder (its structure is kept).
-      output: for a picture a file or an existing folder, for a folder a folder; None is beside
-        the source, with `suffix` after the name.
-      suffix: such as '_restored' or '_x3'.
+      output: for a picture a file, or a folder that exists or ends in a slash; for a folder a
+        folder. None is beside the source, with `suffix` after the name. Results that would lie
+        where their source does have the suffix too.
+      suffix: such as '_restored' or '_x3'. Files and folders that have it, beside those without
+        it, are results of an earlier run: no input.
 
     Raises:
       UserError: there is nothing to restore.
@@ -41,58 +68,128 @@ def find_jobs(source: Path, output: Path | None, suffix: str) -> list[Job]:
     if not source.exists():
         raise UserError(f"{source}: no such file or folder; check --input")
     if not source.is_dir():
-        target = (
-            source.with_name(source.stem + suffix + source.suffix) if output is None else output
-        )
-        return [Job(source, target / source.name if target.is_dir() else target)]
-    folder = source.with_name(source.resolve().name + suffix) if output is None else output
-    paths = find_pictures(source, without=folder)  # where results of an earlier run lie
-    return [Job(path, folder / path.relative_to(source)) for path in paths]
+        return [_job_of_one(source, output, suffix)], Counter()
+    folder = _beside(source, suffix) if output is None else Path(output)
+    inside = None if same_file(folder, source) else folder
+    found = finding.search(source, inside, lambda path: _is_result(path, suffix))
+    added = "" if inside else suffix
+    places = [(path, folder / path.parent.relative_to(source)) for path in found.paths]
+    return [
+        Job(path, place / result_name(path, added), True) for path, place in places
+    ], found.passed
 
 
-def restore_files(jobs: list[Job], restore: Restorer, scale: int, overwrite: bool) -> int:
-    """Restore pictures one after another, with a progress bar; return how many failed.
+def _job_of_one(source: Path, output: str | Path | None, suffix: str) -> Job:
+    is_folder = output is None or Path(output).is_dir() or str(output).endswith(("/", os.sep))
+    if not is_folder:
+        return Job(source, Path(output))
+    folder = source.parent if output is None else Path(output)
+    name = result_name(source, suffix if same_file(folder, source.parent) else "")
+    return Job(source, folder / name, is_free=True)
 
-    Each failure is one line with the file and the reason.
+
+def result_name(source: Path, suffix: str) -> str:
+    """Return the name of a result: its ending is of the format that the picture's content has."""
+    kind = by_content(source)
+    end = "" if kind in (None, by_ending(source.suffix)) else kind.endings[0]
+    return f"{source.stem}{suffix}{source.suffix}{end}"
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    """Return the folder of results beside one, also where that is called '.' or '..'."""
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    if not folder.name:
+        raise UserError(f"{folder}: nothing lies beside it; name a folder as --output")
+    return folder.with_name(folder.name + suffix)
+
+
+def _is_result(path: Path, suffix: str) -> bool:
+    """Tell a result by its name: that of something beside it, and the suffix."""
+    if path.is_dir():
+        return path.name.endswith(suffix) and path.with_name(path.name[: -len(suffix)]).is_dir()
+    if not path.stem.endswith(suffix):
+        return False
+    return path.with_name(path.stem.removesuffix(suffix) + path.suffix).is_file()
+
+
+def restore_files(
+    jobs: list[Job],
+    restore: Restorer,
+    scale: int,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Tally:
+    """Restore pictures one after another, with a progress bar.
+
+    Results that are there already stay, and count as done. Each failure is one line with the file
+    and the reason.
     """
-    failed = 0
+    counts: Counter[str] = Counter()
     with Progress(transient=True) as progress:
         bar = progress.add_task("", total=len(jobs))
         for number, job in enumerate(jobs, 1):
-            progress.update(bar, description=job.source.name, completed=number - 1)
+            name = escape(_printable(job.source.name))
+            progress.update(bar, description=name, completed=number - 1)
 
             def advance(fraction: float, bar: TaskID = bar) -> None:
                 progress.advance(bar, fraction)
 
+            if not overwrite and _is_done(job, scale):
+                counts["done"] += 1
+                continue
             try:
-                lines = [f"{job.target}: restored from {job.source.name}"]
-                lines += restore_file(job, restore, scale, overwrite, advance)
-            except (UserError, MemoryError, OSError, ValueError) as error:
-                failed += 1
+                lines = restore_file(job, restore, scale, overwrite, advance, max_pixels)
+                counts["restored"] += 1
+            # Decoders, encoders and devices raise almost anything over one picture.
+            except (UserError, MemoryError, OSError, ValueError, RuntimeError) as error:
+                counts["failed"] += 1
                 lines = [f"error: {_one_line(job.source, error)}"]
-            for line in lines:
+            for line in map(_printable, lines):
                 progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return failed
+    return Tally(counts["restored"], counts["done"], counts["failed"])
+
+
+def summary(tally: Tally, passed: Counter[str]) -> str:
+    """Return the last line: how many of how many, and what was passed over."""
+    done = f"{tally.done} done already, " if tally.done else ""
+    line = f"restored {tally.restored} of {sum(tally)} pictures, {done}{tally.failed} failed"
+    return f"{line}; {finding.said(passed)}" if passed else line
 
 
 def restore_file(
-    job: Job, restore: Restorer, scale: int, overwrite: bool, advance: Advance
+    job: Job,
+    restore: Restorer,
+    scale: int,
+    overwrite: bool,
+    advance: Advance,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[str]:
-    """Restore one picture file; return what was converted, line by line.
+    """Restore one picture file; return where it is, what was converted and what is lost.
 
     Raises:
       UserError: it cannot be read, or not be written where it should; nothing is left behind.
     """
-    if job.target.exists() and same_file(job.source, job.target):
+    if same_file(job.source, job.target):
         raise UserError(f"{job.target}: is the input itself; name another --output")
-    picture = open_picture(job.source)
+    picture = open_picture(job.source, max_pixels)
     shape = tuple(scale * side for side in picture.pixels.shape[:2])
-    has_alpha = picture.alpha is not None
-    check_output(job.target, picture.pixels.dtype, has_alpha, shape, overwrite)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    pixels = restore(picture.pixels, advance)
-    save_picture(job.target, _finished(picture, pixels, scale), overwrite)
-    return [f"{job.source.name}: {note}" for note in picture.notes]
+    target = fitting(job.target, picture, shape) if job.is_free else job.target
+    check_output(target, picture.pixels.dtype, picture.alpha is not None, shape, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pixels = restore(filled(picture.pixels, picture.alpha), advance)
+    lost = save_picture(target, _finished(picture, pixels, scale), overwrite)
+    notes = [f"{job.source.name}: {note}" for note in (*picture.notes, *lost)]
+    return [f"{target}: restored from {job.source.name}", *notes]
+
+
+def _is_done(job: Job, scale: int) -> bool:
+    """Tell whether a result is there: a picture as large as it should be, and not the source."""
+    ends = ["", ".png", ".tif"] if job.is_free else [""]
+    targets = [target for target in (Path(f"{job.target}{end}") for end in ends) if target.exists()]
+    return any(
+        not same_file(target, job.source) and is_of_sides(target, job.source, scale)
+        for target in targets
+    )
 
 
 def _finished(picture: Picture, pixels: np.ndarray, scale: int) -> Picture:
@@ -100,8 +197,17 @@ def _finished(picture: Picture, pixels: np.ndarray, scale: int) -> Picture:
     alpha = picture.alpha
     if alpha is not None and scale > 1:
         alpha = enlarge(alpha, scale)
-    dpi = picture.dpi and tuple(scale * d for d in picture.dpi)
-    return picture._replace(pixels=pixels, alpha=alpha, dpi=dpi)
+    elif alpha is not None:
+        pixels = put_back(pixels, picture.pixels, alpha)
+    dpi, per_unit = (
+        pair and tuple(scale * dots for dots in pair) for pair in (picture.dpi, picture.per_unit)
+    )
+    return picture._replace(pixels=pixels, alpha=alpha, dpi=dpi, per_unit=per_unit)
+
+
+def _printable(text: str) -> str:
+    r"""Write what no terminal can print as '\udc..': names that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _one_line(path: Path, error: Exception) -> str:

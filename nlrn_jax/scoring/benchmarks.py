@@ -17,7 +17,8 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import UserError
-from nlrn_jax.pictures.files import find_pictures, read_all
+from nlrn_jax.pictures.files import read_all
+from nlrn_jax.pictures.finding import find_pictures
 from nlrn_jax.scoring.protocols import Setting, least_side, setting_of
 
 # Images of each set, and what else its folder may be called.
@@ -161,7 +162,7 @@ def _read_pairs(part: str, high: Path, low: Path) -> Benchmark:
             f"the first is {(lonely + extra)[0]}; names may differ by x2, x3 or x4 alone"
         )
     paths = [*originals.values(), *(partners[stem] for stem in originals)]
-    pixels = read_all(paths)
+    pixels = [read.pixels for read in read_all(paths)]
     images = [Image(str(path), p) for path, p in zip(originals.values(), pixels, strict=False)]
     return Benchmark(part, images, pixels[len(images) :])
 

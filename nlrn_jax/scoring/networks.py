@@ -104,7 +104,9 @@ def held_out_images(networks: list[Network]) -> list[Image]:
       UserError: they are not the same.
     """
     runs = {network.run: network.config.data for network in networks}
-    images = {source: read_images(source) for source in {data.train for data in runs.values()}}
+    most = round(1e6 * max(data.max_megapixels for data in runs.values()))
+    sources = {data.train for data in runs.values()}
+    images = {source: read_images(source, most) for source in sources}
     kept_out = [held_out_of(run, images[data.train], data.holdout) for run, data in runs.items()]
     if len({tuple(map(digest, held_out)) for held_out in kept_out}) > 1:
         raise UserError(

@@ -8,7 +8,8 @@ import pytest
 from nlrn_jax.data import degrade
 from nlrn_jax.data.degrade import add_noise, bicubic_resize, degrade_sr, sr_patch
 from nlrn_jax.data.pixels import crop_to_multiple, to_float, to_uint8
-from nlrn_jax.pictures.files import find_pictures, read_pixels
+from nlrn_jax.pictures.files import read_pixels
+from nlrn_jax.pictures.finding import find_pictures
 from nlrn_jax.scoring import metrics
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

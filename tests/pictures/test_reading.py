@@ -8,13 +8,13 @@ from reference_files import as_held, encoded, png, png_of_rows, tiff
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import (
-    find_pictures,
     open_picture,
     read_all,
     read_pixels,
     save_picture,
     write_pixels,
 )
+from nlrn_jax.pictures.finding import find_pictures
 from nlrn_jax.pictures.picture import Picture
 
 
@@ -49,8 +49,8 @@ def test_many_are_read_as_one_by_one(tmp_path):
     contents = every_content()
     for i, path in enumerate(paths):
         path.write_bytes(contents[i % len(contents)])
-    for pixels, path in zip(read_all(paths), paths, strict=True):
-        np.testing.assert_array_equal(pixels, read_pixels(path))
+    for read, path in zip(read_all(paths), paths, strict=True):
+        np.testing.assert_array_equal(read.pixels, read_pixels(path))
     paths[30].write_bytes(contents[0][:60])
     with pytest.raises(UserError, match=r"30: cut short"):
         read_all(paths)

@@ -38,7 +38,8 @@ def folder(tmp_path):
 
 
 def run(source, output=None, overwrite=False):
-    return restore_files(find_jobs(source, output, "_restored"), invert, 1, overwrite)
+    jobs, _ = find_jobs(source, output, "_restored")
+    return restore_files(jobs, invert, 1, overwrite).failed
 
 
 def test_a_picture_is_restored_beside_itself(folder):
@@ -64,7 +65,10 @@ def test_a_folder_named_like_a_picture_is_a_folder(folder):
 
 def test_results_of_an_earlier_run_are_no_input(folder):
     run(folder, folder / "out")
-    assert {job.source.name for job in find_jobs(folder, folder / "out", "")} == {"a.png", "b.bmp"}
+    assert {job.source.name for job in find_jobs(folder, folder / "out", "_x")[0]} == {
+        "a.png",
+        "b.bmp",
+    }
 
 
 def test_an_output_is_replaced_only_when_asked(folder, tmp_path, capsys):
@@ -143,6 +147,6 @@ def test_damaged_files_are_one_line_each_and_the_rest_goes_on(folder, capsys):
 
 def test_nothing_to_restore_says_so(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
-        find_jobs(tmp_path / "nowhere", None, "")
+        find_jobs(tmp_path / "nowhere", None, "_x")
     with pytest.raises(UserError, match="no picture in it"):
-        find_jobs(tmp_path, None, "")
+        find_jobs(tmp_path, None, "_x")
