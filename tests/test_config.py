@@ -48,6 +48,7 @@ WRONG = {
     "degrade.scales": [(), (1,), (9,), (3, 0), (2.0,), ("3",)],
     "data.holdout": [-1],
     "data.patch": [0, -43],
+    "data.max_megapixels": [0.0, -1.0, math.inf, math.nan],
     "data.workers": [-1],
     "train.steps": [0],
     "train.batch": [0],
@@ -88,6 +89,7 @@ RIGHT = {
     "degrade.sigma": [(25,), (0.5, 55.0), (0.0, 55.0), (25.0, 25.0)],
     "degrade.scales": [(2,), (8,), (4, 2, 3)],
     "data.holdout": [0],
+    "data.max_megapixels": [0.5, 1000.0],
     "data.workers": [0, 8],
     "train.schedule": ["halve", "cosine"],
     "train.halve_at": [(), (0.5,)],
@@ -104,7 +106,8 @@ RIGHT = {
 
 # What a resumed run may change.
 FREE = {
-    "train.steps", "data.eval", "data.root", "data.workers", "model.carry", "model.remat",
+    "train.steps", "data.eval", "data.root", "data.max_megapixels", "data.workers", "model.carry",
+    "model.remat",
 }  # fmt: skip
 FREE_SECTIONS = {"log", "checkpoint", "evaluate"}
 

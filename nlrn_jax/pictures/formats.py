@@ -92,6 +92,7 @@ def fitted(format: Format, picture: Picture) -> tuple[Picture, tuple[str, ...]]:
     if format is JPEG:
         sizes = {"exif": len(picture.exif or b"") + 6, "xmp": len(picture.xmp or b"") + _XMP_NAME}
         homeless |= {name for name, size in sizes.items() if size > _MARKER}
+        homeless |= {"dpi"} if picture.dpi and max(picture.dpi) > 2**16 - 1 else set()
     names = [_CALLED[name] for name in _CALLED if name in homeless]
     picture = picture._replace(**dict.fromkeys(homeless))
     if picture.chunks and "chunks" not in format.keeps:

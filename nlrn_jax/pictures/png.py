@@ -81,7 +81,7 @@ def described(chunks: list[Chunk]) -> tuple[Picture, int]:
             others.append((kind, content))
     frames = int.from_bytes(found.get(b"acTL", b"")[:4], "big")
     picture, orientation = carrying(exif, profile, _dpi(found.get(b"pHYs")), max(frames, 1), xmp)
-    if b"iCCP" in found and profile is None:
+    if b"iCCP" in found and not profile:
         picture = noted(picture, "its ICC profile is damaged, and left out")
     return picture._replace(chunks=tuple(others)), orientation
 

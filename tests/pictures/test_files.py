@@ -26,7 +26,7 @@ from reference_files import as_held, encoded, png, png_chunk, png_of_rows, tiff
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import codec
-from nlrn_jax.pictures.files import check_output, open_picture, same_file, save_picture
+from nlrn_jax.pictures.files import check_output, open_picture, read_all, same_file, save_picture
 from nlrn_jax.pictures.formats import BMP, EXTENSIONS, JPEG, WEBP, by_ending
 from nlrn_jax.pictures.picture import Picture
 
@@ -253,10 +253,43 @@ def test_a_place_that_cannot_be_is_named(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]
 
 
-def test_an_encoder_that_fails_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"a\.png: cannot be encoded as PNG .*; name another"):
-        save_picture(tmp_path / "a.png", Picture(GREY, dpi=(10.0**9, 10.0**9)))
+@pytest.mark.parametrize("ending", [".png", ".tif", ".jpg", ".bmp"])
+def test_pixels_are_written_also_where_what_travels_with_them_cannot_be(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    (note,) = save_picture(path, Picture(GREY, dpi=(1e12, 1e12)))
+    assert note.startswith("all but the pixels left out") or note.endswith(": resolution")
+    assert open_picture(path).pixels.shape == GREY.shape
+
+
+def test_an_encoder_that_fails_is_named(tmp_path, monkeypatch):
+    def fails(*_):
+        raise TypeError("not today")
+
+    monkeypatch.setattr(codec, "encode", fails)
+    with pytest.raises(UserError, match=r"a\.png: cannot be encoded as PNG \(not today\); name"):
+        save_picture(tmp_path / "a.png", Picture(GREY))
     assert os.listdir(tmp_path) == []
+
+
+def test_larger_pictures_are_opened_when_asked_for(tmp_path):
+    rows = zlib.compress(bytes(1501 * 12_000), 1)
+    (tmp_path / "a.png").write_bytes(png_of_rows(12_000, 12_000, rows, 0, depth=1))
+    before = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(UserError, match=r"144 million, and 135 are allowed.*--max_megapixels"):
+        open_picture(tmp_path / "a.png")
+    assert open_picture(tmp_path / "a.png", 144 * 10**6).pixels.shape == (12_000, 12_000)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_all_that_cannot_be_read_is_named_at_once(tmp_path):
+    for i in range(9):
+        (tmp_path / f"{i}.png").write_bytes(png(DEEP, 6)[: 60 if i > 1 else None])
+    with pytest.raises(UserError) as caught:
+        read_all(sorted(tmp_path.iterdir()))
+    message = str(caught.value)
+    assert message.startswith("7 of 9 pictures cannot be read: ") and "\n" not in message
+    assert [f"{i}.png: cut short" in message for i in range(9)] == [1 < i < 7 for i in range(9)]
+    assert message.endswith("and 2 more")
 
 
 @pytest.mark.parametrize(
