@@ -1,6 +1,7 @@
 """Restore picture files, one or a folder of them; what fails does not stop the rest."""
 
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -206,8 +207,11 @@ def _finished(picture: Picture, pixels: np.ndarray, scale: int) -> Picture:
 
 
 def _printable(text: str) -> str:
-    r"""Write what no terminal can print as '\udc..': names that are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    r"""Write what no terminal prints as '\n' or '\udce9': of names that hold it, or no UTF-8."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in text
+    )
 
 
 def _one_line(path: Path, error: Exception) -> str:

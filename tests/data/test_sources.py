@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from reference_files import tiff
 
 from nlrn_jax.data import sources
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import UserError
+from nlrn_jax.pictures.files import open_picture
 
 ROOT = Path(__file__).parents[2]
 rng = np.random.default_rng(0)
@@ -114,6 +116,103 @@ def test_a_truncated_file_among_good_ones_is_named(tmp_path, extension):
     save(bad, (40, 40, 3))
     bad.write_bytes(bad.read_bytes()[:300])
     assert str(bad) in refusal(f"folder:{tmp_path}")
+
+
+def test_all_damaged_files_are_named_at_once(tmp_path):
+    for i in range(8):
+        (tmp_path / f"{i}.png").write_bytes(b"damaged")
+    save(tmp_path / "good.png")
+    message = refusal(f"folder:{tmp_path}")
+    assert message.startswith("8 of 9 pictures cannot be read: ") and "and 3 more" in message
+    assert all(f"{i}.png: " in message for i in range(5))
+
+
+def test_linked_folders_are_read_and_runs_are_not(tmp_path):
+    save(tmp_path / "far" / "b.png")
+    save(tmp_path / "set" / "a.png")
+    (tmp_path / "set" / "sub").symlink_to(tmp_path / "far")
+    (tmp_path / "set" / "loop").symlink_to(tmp_path)
+    run = tmp_path / "set" / "runs" / "x"
+    save(run / "evaluation" / "1.png")
+    (run / "checkpoints").mkdir()
+    (run / "config.json").write_text("{}")
+    said = []
+    images = read_images(f"folder:{tmp_path}/set", say=said.append)
+    assert [Path(image.name).name for image in images] == ["a.png", "b.png"]
+    assert said == [f"{tmp_path}/set: passed over: 1 (of runs)"]
+
+
+def test_what_is_converted_is_said_once_a_kind(tmp_path):
+    pixels = np.full((16, 16, 3), (200, 40, 90), np.uint8)
+    for i in range(3):
+        Pillow.fromarray(pixels).convert("CMYK").save(tmp_path / f"{i}.jpg")
+    one_bit = Pillow.fromarray(pixels[..., 0] > 9)
+    one_bit.save(tmp_path / "z.tif", save_all=True, append_images=[one_bit])
+    (tmp_path / "a.heic").touch()
+    said = []
+    assert len(read_images(f"folder:{tmp_path}", say=said.append)) == 4
+    assert said == [
+        f"{tmp_path}: CMYK without a profile converted to RGB, by rule of thumb "
+        "(3 pictures, the first 0.jpg)",
+        f"{tmp_path}: the first of 2 pages taken (z.tif)",
+        f"{tmp_path}: 1-bit converted to 8-bit grey (z.tif)",
+        f"{tmp_path}: passed over: 1 .heic",
+    ]
+
+
+def test_the_limit_of_pixels_is_the_callers(tmp_path):
+    save(tmp_path / "a.png", (10, 10))
+    with pytest.raises(UserError, match=r"a\.png: .*--config\.data\.max_megapixels"):
+        read_images(f"folder:{tmp_path}", 99)
+    assert len(read_images(f"folder:{tmp_path}", 100)) == 1
+
+
+def packed(samples) -> bytes:
+    """Pack samples of 12 bits, an even number of them, as TIFF does: no bit between."""
+    bits = np.unpackbits(samples.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)[:, 4:]
+    return np.packbits(bits).tobytes()
+
+
+DEEP = np.random.default_rng(0).integers(0, 65536, (8, 8, 3), np.uint16)
+BITS = DEEP[..., :1] >> 4
+ODD_TIFFS = {  # and what training sees; None where both refuse
+    "planar rgb of 16 bits": (tiff(DEEP, 2, planar=True), np.rint(DEEP / 257)),
+    "the same, big-endian": (tiff(DEEP, 2, ">", planar=True), np.rint(DEEP / 257)),
+    "white is zero, 16 bits": (tiff(DEEP[..., :1], 0), 255 - np.rint(DEEP[..., 0] / 257)),
+    "white is zero, 8 bits": (
+        tiff((DEEP[..., :1] >> 8).astype(np.uint8), 0),
+        255 - (DEEP[..., 0] >> 8),
+    ),
+    "12 bits, packed": (
+        tiff(
+            np.frombuffer(packed(BITS), np.uint8).reshape(8, 12, 1), 1, tags={256: [8], 258: [12]}
+        ),
+        None,
+    ),
+    "10 bits of 16": (tiff(DEEP[..., :1], 1, tags={258: [10]}), None),
+    "signed bytes": (tiff((DEEP[..., :1] >> 8).astype(np.int8), 1, tags={339: [2]}), None),
+    "signed shorts": (tiff(DEEP[..., :1].astype(np.int16), 1, tags={339: [2]}), None),
+    "long integers": (tiff(DEEP[..., :1].astype(np.uint32), 1), None),
+    "floats to 255": (tiff((DEEP[..., :1] / 257).astype(np.float32), 1), None),
+    "doubles": (tiff(DEEP[..., :1] / 65535, 1), None),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TIFFS)
+def test_training_reads_a_tiff_as_restoring_does_or_refuses_as_it_does(tmp_path, kind):
+    content, expected = ODD_TIFFS[kind]
+    (tmp_path / "a.tif").write_bytes(content)
+    try:
+        opened = open_picture(tmp_path / "a.tif").pixels
+    except UserError as error:
+        assert expected is None
+        assert refusal(f"folder:{tmp_path}") == str(error)
+        assert "; " in str(error)
+        return
+    (image,) = read_images(f"folder:{tmp_path}")
+    white = np.iinfo(opened.dtype).max
+    np.testing.assert_array_equal(image.pixels, np.rint(opened * (255 / white)))
+    np.testing.assert_array_equal(image.pixels, expected)
 
 
 def test_too_small_an_image_is_named_with_what_it_is_too_small_for():

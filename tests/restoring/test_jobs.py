@@ -1,15 +1,27 @@
 """Restoring picture files: nothing overwritten, nothing lost, nothing passed over in silence."""
 
 import io
+import os
+import struct
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.pictures import codec
 from nlrn_jax.pictures.files import open_picture, save_picture
 from nlrn_jax.pictures.picture import Picture
-from nlrn_jax.restoring.jobs import Job, find_jobs, restore_file, restore_files
+from nlrn_jax.restoring.jobs import (
+    Job,
+    _finished,
+    find_jobs,
+    restore_file,
+    restore_files,
+    summary,
+)
 
 
 def invert(pixels, advance):
@@ -143,6 +155,232 @@ def test_damaged_files_are_one_line_each_and_the_rest_goes_on(folder, capsys):
     assert "Traceback" not in printed.out + printed.err
     results = folder.with_name("photos_restored")
     assert {p.name for p in results.rglob("*.*")} == {"a.png", "b.bmp"}
+
+
+# ---- where results go
+
+
+def placed(source, output=None) -> dict[str, str]:
+    """Return where the result of each picture goes."""
+    jobs, _ = find_jobs(Path(source), output, "_restored")
+    return {job.source.as_posix(): Path(os.path.normpath(job.target)).as_posix() for job in jobs}
+
+
+@pytest.mark.parametrize("name, inside", [(".", "."), ("..", "sub"), ("sub/..", "."), ("./", ".")])
+def test_the_current_folder_and_the_one_around_have_results_beside_them(
+    folder, monkeypatch, name, inside
+):
+    monkeypatch.chdir(folder / inside)
+    assert set(placed(name).values()) == {
+        f"{folder}_restored/a.png",
+        f"{folder}_restored/sub/b.bmp",
+    }
+
+
+def test_nothing_lies_beside_the_root_of_all(monkeypatch):
+    with pytest.raises(UserError, match="--output"):
+        find_jobs(Path("/"), None, "_restored")
+
+
+@pytest.mark.parametrize("absolute_input", [False, True])
+@pytest.mark.parametrize("absolute_output", [False, True])
+@pytest.mark.parametrize("output", ["photos/out", "photos/sub/out", ".", "photos", "photos/sub"])
+def test_a_second_run_finds_no_results_wherever_they_lie(
+    folder, monkeypatch, absolute_input, absolute_output, output
+):
+    monkeypatch.chdir(folder.parent)
+    source = folder if absolute_input else Path("photos")
+    out = str(folder.parent / output) if absolute_output else output
+    originals = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    jobs, _ = find_jobs(source, out, "_restored")
+    tally = restore_files(jobs, invert, 1)
+    assert (tally.restored, tally.failed) == (len(jobs), 0) and jobs
+    again, _ = find_jobs(source, out, "_restored")
+    assert again == jobs
+    assert restore_files(again, invert, 1) == (0, len(jobs), 0)
+    assert restore_files(again, invert, 1, overwrite=True) == (len(jobs), 0, 0)
+    assert {path: path.read_bytes() for path in originals} == originals
+
+
+def test_results_around_and_in_the_input_itself(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert placed("photos", ".") == {"photos/a.png": "a.png", "photos/sub/b.bmp": "sub/b.bmp"}
+    assert placed("photos", "photos/") == {
+        "photos/a.png": "photos/a_restored.png",
+        "photos/sub/b.bmp": "photos/sub/b_restored.bmp",
+    }
+
+
+def test_results_of_other_runs_are_no_input_and_counted(folder):
+    run(folder / "a.png")
+    run(folder / "sub")
+    jobs, passed = find_jobs(folder, None, "_restored")
+    assert {job.source.name for job in jobs} == {"a.png", "b.bmp"}
+    assert passed == {"(earlier results)": 2, ".txt": 1}
+
+
+def test_a_folder_that_ends_in_a_slash_is_made_for_one_picture(folder, tmp_path):
+    jobs, _ = find_jobs(folder / "a.png", f"{tmp_path}/new/deep/", "_restored")
+    assert restore_files(jobs, invert, 1).restored == 1
+    assert (tmp_path / "new" / "deep" / "a.png").is_file()
+    assert placed(folder / "a.png", f"{folder}/") == {f"{folder}/a.png": f"{folder}/a_restored.png"}
+
+
+def test_linked_folders_are_restored_once(folder, tmp_path):
+    (tmp_path / "far").mkdir()
+    (folder / "a.png").rename(tmp_path / "far" / "c.png")
+    (folder / "link").symlink_to(tmp_path / "far")
+    (folder / "sub" / "loop").symlink_to(folder)
+    assert run(folder) == 0
+    results = folder.with_name("photos_restored")
+    assert (results / "link" / "c.png").is_file() and (results / "sub" / "b.bmp").is_file()
+
+
+# ---- names and contents
+
+
+@pytest.mark.parametrize(
+    "name, content, result",
+    [
+        ("a", "PNG", "a_restored.png"),
+        ("a.dat", "JPEG", "a_restored.dat.jpg"),
+        ("a.tmp", "TIFF", "a_restored.tmp.tif"),
+        ("a.jpg", "PNG", "a_restored.jpg.png"),
+        ("a.png", "WEBP", "a_restored.png.webp"),
+        ("a.JFIF", "JPEG", "a_restored.JFIF"),
+        ("a.jpe", "JPEG", "a_restored.jpe"),
+        ("a.JPG", "JPEG", "a_restored.JPG"),
+        ("a.dib", "BMP", "a_restored.dib"),
+    ],
+)
+def test_the_content_decides_and_the_result_ends_accordingly(tmp_path, name, content, result):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels()).save(buffer, content)
+    (tmp_path / name).write_bytes(buffer.getvalue())
+    assert run(tmp_path / name) == 0
+    with Image.open(tmp_path / result) as read:
+        assert read.format == content and read.size == (5, 6)
+
+
+def test_what_the_format_of_a_picture_cannot_hold_gets_another_ending(tmp_path):
+    (tmp_path / "in").mkdir()
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)  # the last makes transparency of the fourth byte
+    size = struct.pack("<IiiHHIIiiII4I", 108, 5, 6, 1, 32, 3, 120, 0, 0, 0, 0, *masks).ljust(108)
+    samples = np.dstack([pixels(), np.full((6, 5), 100, np.uint8)])
+    head = struct.pack("<2sIII", b"BM", 14 + 108 + 120, 0, 14 + 108)
+    (tmp_path / "in" / "a.bmp").write_bytes(head + size + samples.tobytes())
+    jobs, _ = find_jobs(tmp_path / "in", tmp_path / "out", "_restored")
+    assert restore_files(jobs, invert, 1) == (1, 0, 0)
+    assert (open_picture(tmp_path / "out" / "a.bmp.png").alpha == 100).all()
+    assert restore_files(jobs, invert, 1) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "[red]a.png",
+        "[bold].png",
+        os.fsdecode(b"caf\xe9.png"),
+        "a\nb.png",
+        "写真.png",
+        "\x1b[1m.png",
+    ],
+)
+def test_odd_names_are_restored_and_printed(tmp_path, monkeypatch, terminal, name):
+    monkeypatch.setattr(sys, "stdout", terminal)
+    save_picture(tmp_path / "a.png", Picture(pixels()))
+    (tmp_path / "in").mkdir()
+    os.rename(tmp_path / "a.png", tmp_path / "in" / name)
+    (tmp_path / "in" / f"bad{name}").write_bytes(b"no picture")
+    assert run(tmp_path / "in", tmp_path / "out") == 1
+    assert (tmp_path / "out" / name).is_file()
+    told = [line for line in terminal.getvalue().splitlines() if ": restored from " in line]
+    assert len(told) == 1 and told[0].encode("utf-8")
+
+
+# ---- what goes wrong, what is done
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(28, "disk full"), RuntimeError("RESOURCE_EXHAUSTED"), ValueError()],
+)
+def test_what_goes_wrong_with_one_picture_does_not_stop_the_rest(folder, capsys, error):
+    def breaks(seen, advance):
+        if seen.ndim == 3:
+            raise error
+        return seen
+
+    jobs, _ = find_jobs(folder, None, "_restored")
+    assert restore_files(jobs, breaks, 1) == (1, 0, 1)
+    assert "error: " in capsys.readouterr().out
+
+
+def test_an_encoder_that_fails_on_one_picture_does_not_stop_the_rest(folder, monkeypatch):
+    encode = codec.encode
+
+    def fails(picture, format):
+        if format == "PNG":
+            raise TypeError("what now?")
+        return encode(picture, format)
+
+    monkeypatch.setattr(codec, "encode", fails)
+    jobs, _ = find_jobs(folder, None, "_restored")
+    assert restore_files(jobs, invert, 1) == (1, 0, 1)
+
+
+def test_what_is_done_is_neither_done_again_nor_failed(folder):
+    jobs, passed = find_jobs(folder, None, "_restored")
+    restore_files(jobs[:1], invert, 1)
+
+    def only_the_other(seen, advance):
+        assert seen.ndim == 2
+        return invert(seen, advance)
+
+    tally = restore_files(jobs, only_the_other, 1)
+    assert tally == (1, 1, 0)
+    assert summary(tally, passed) == (
+        "restored 1 of 2 pictures, 1 done already, 0 failed; passed over: 1 .txt"
+    )
+
+
+def test_another_picture_in_the_place_of_a_result_is_not_taken_for_it(folder, tmp_path):
+    save_picture(tmp_path / "out.png", Picture(pixels(shape=(7, 5, 3))))
+    assert run(folder / "a.png", tmp_path / "out.png") == 1
+    assert restore_files([Job(folder / "a.png", tmp_path / "out.png")], double, 2) == (0, 0, 1)
+
+
+def test_a_turned_picture_is_done_when_its_upright_result_is_there(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels()).save(tmp_path / "a.jpg", exif=turned)
+    jobs, _ = find_jobs(tmp_path / "a.jpg", None, "_x2")
+    assert restore_files(jobs, double, 2) == (1, 0, 0)
+    assert restore_files(jobs, double, 2) == (0, 1, 0)
+
+
+def test_the_limit_of_pixels_is_the_callers(folder, capsys):
+    jobs, _ = find_jobs(folder / "a.png", None, "_restored")
+    assert restore_files(jobs, invert, 1, max_pixels=29).failed == 1
+    assert "--max_megapixels" in capsys.readouterr().out
+    assert restore_files(jobs, invert, 1, max_pixels=30).restored == 1
+
+
+def test_what_is_lost_is_said_by_name(tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x8298] = "me"
+    Image.fromarray(pixels()).save(tmp_path / "a.jpg", exif=exif)
+    assert run(tmp_path / "a.jpg", tmp_path / "b.bmp") == 0
+    assert "a.jpg: left out, BMP has no place for it: EXIF" in capsys.readouterr().out
+    assert run(tmp_path / "a.jpg", tmp_path / "b.tif") == 0
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_imagejs_unit_is_of_the_larger_picture(tmp_path):
+    before = Picture(pixels(), per_unit=(4.0, 2.0), exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0")
+    save_picture(tmp_path / "a.tif", before)
+    finished = _finished(before, double(pixels(), None), 2)
+    assert finished.per_unit == (8.0, 4.0)
 
 
 def test_nothing_to_restore_says_so(tmp_path):
