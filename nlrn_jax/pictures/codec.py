@@ -52,6 +52,10 @@ def decode(file: BinaryIO, max_pixels: int) -> Picture:
 
 def sides(file: BinaryIO) -> tuple[int, int]:
     """Return width and height of a file that is no TIFF, as they are stored."""
+    head = file.read(len(png.SIGNATURE) + 16)  # Pillow reads texts too, and may refuse them
+    if head.startswith(png.SIGNATURE):
+        return int.from_bytes(head[-8:-4], "big"), int.from_bytes(head[-4:], "big")
+    file.seek(0)
     with Image.open(file, formats=FORMATS) as opened:
         return opened.size
 

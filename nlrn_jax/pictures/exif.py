@@ -29,16 +29,19 @@ class Tag(NamedTuple):
     at: int
 
 
-def taken(block: bytes) -> tuple[bytes | None, int]:
-    """Return a block without its thumbnail, or None where it is damaged; and its orientation."""
+def taken(block: bytes) -> tuple[bytes | None, int | None]:
+    """Return a block without its thumbnail, and the orientation that it tells.
+
+    None stands for a damaged block, and for an orientation that is not told.
+    """
     block = block.removeprefix(b"Exif\0\0")
     if block[:4] not in _ORDERS:
-        return None, 1
+        return None, None
     order = _ORDERS[block[:4]]
     (first,) = _numbers(order, "I", block[4:8]) or (0,)
     tags, after = _directory(block, order, first)
     turn = _numbers(order, "H", tags[ORIENTATION].value[:2]) if ORIENTATION in tags else None
-    orientation = turn[0] if turn else 1
+    orientation = turn[0] if turn else None
     return (None if after is None else _without_thumbnail(block, order, after)), orientation
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.formats import EXTENSIONS, USUAL
 
-_RUN, _RESULT = "(of runs)", "(earlier results)"
+_RUN, _RESULT, _OUTPUT = "(of runs)", "(earlier results)", "(in the output folder)"
 
 Identity = tuple[int, int]  # of a folder, by whatever name
 
@@ -54,8 +54,8 @@ def search(
         reason = "is not a folder; name the one around it" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {reason}; a folder of pictures is needed")
     paths, passed = [], Counter()
-    closed = {*_around(folder), *([_identity(without)] if without and without.is_dir() else [])}
-    for here in _folders(folder, closed, is_result, passed):
+    output = _identity(without) if without and without.is_dir() else None
+    for here in _folders(folder, output, is_result, passed):
         for path in _files(here.path):
             reason = _reason(path, is_result)
             if not (reason or here.apart):
@@ -77,14 +77,16 @@ def said(passed: Counter[str]) -> str:
 
 
 def _folders(
-    top: Path, closed: set[Identity], is_result: Callable[[Path], bool], passed: Counter[str]
+    top: Path, output: Identity | None, is_result: Callable[[Path], bool], passed: Counter[str]
 ) -> Iterator[_Folder]:
     """Yield each folder once, own ones before linked ones."""
-    waiting, seen = deque([_Folder(top, "")]), closed - {_identity(top)}
+    waiting, seen = deque([_Folder(top, "")]), _around(top)
     while waiting:
         here = waiting.popleft()
         if _identity(here.path) in seen:
             continue
+        if _identity(here.path) == output and here.path != top:
+            here = _Folder(here.path, _OUTPUT)
         seen.add(_identity(here.path))
         yield here
         for path in _entries(here.path, passed):

@@ -49,8 +49,9 @@ def carrying(
     pages: int,
     xmp: bytes | None,
 ) -> tuple[Picture, int]:
-    """Return a picture without pixels yet, and the orientation that its EXIF block tells."""
-    kept, orientation = exif.taken(block) if block is not None else (None, 1)
+    """Return a picture without pixels yet, and the orientation that its EXIF or its XMP tells."""
+    kept, told = exif.taken(block) if block is not None else (None, None)
+    orientation = _xmp_orientation(xmp) if told is None else told
     picture = described(orientation, icc_profile, dpi, pages)
     if block is not None and kept is None:
         picture = noted(picture, "its EXIF is damaged, and left out")
@@ -78,6 +79,11 @@ def turned_pair(pair: tuple[float, float], orientation: int) -> tuple[float, flo
     """Return (across, down) as it is once the picture is upright."""
     across, down = map(float, pair)
     return (down, across) if orientation in (5, 6, 7, 8) else (across, down)
+
+
+def _xmp_orientation(xmp: bytes | None) -> int:
+    turn = _XMP_TURN.search(xmp or b"")
+    return int(turn[0][-1:]) if turn else 1
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:

@@ -82,6 +82,9 @@ def find_jobs(
 
 def _job_of_one(source: Path, output: str | Path | None, suffix: str) -> Job:
     is_folder = output is None or Path(output).is_dir() or str(output).endswith(("/", os.sep))
+    if not is_folder and not Path(output).suffix:
+        ends = f"in {source.suffix or '.png'} for a picture, in / for a folder"
+        raise UserError(f"{output}: is no folder, and has no ending of a picture; end it {ends}")
     if not is_folder:
         return Job(source, Path(output))
     folder = source.parent if output is None else Path(output)

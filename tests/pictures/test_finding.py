@@ -95,7 +95,9 @@ def test_a_folder_of_results_is_left_out_by_any_name(photos, monkeypatch, absolu
     monkeypatch.chdir(photos.parent)
     out = photos / "out" if absolute else photos / "sub" / ".." / "out"
     (photos / "sub").mkdir()
-    assert [path.name for path in search("photos", out).paths] == ["a.png"]
+    found = search("photos", out)
+    assert [path.name for path in found.paths] == ["a.png"]
+    assert said(found.passed) == "passed over: 1 (in the output folder)"
     assert len(search("photos", photos.parent).paths) == 2, "around it, it says nothing"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import codec
@@ -226,6 +226,11 @@ def test_a_folder_that_ends_in_a_slash_is_made_for_one_picture(folder, tmp_path)
     assert placed(folder / "a.png", f"{folder}/") == {f"{folder}/a.png": f"{folder}/a_restored.png"}
 
 
+def test_a_name_that_is_neither_a_picture_nor_a_folder_is_asked_back(folder, tmp_path):
+    with pytest.raises(UserError, match=r"new: .*in \.png for a picture, in / for a folder"):
+        find_jobs(folder / "a.png", str(tmp_path / "new"), "_restored")
+
+
 def test_linked_folders_are_restored_once(folder, tmp_path):
     (tmp_path / "far").mkdir()
     (folder / "a.png").rename(tmp_path / "far" / "c.png")
@@ -348,6 +353,15 @@ def test_another_picture_in_the_place_of_a_result_is_not_taken_for_it(folder, tm
     save_picture(tmp_path / "out.png", Picture(pixels(shape=(7, 5, 3))))
     assert run(folder / "a.png", tmp_path / "out.png") == 1
     assert restore_files([Job(folder / "a.png", tmp_path / "out.png")], double, 2) == (0, 0, 1)
+
+
+def test_a_picture_with_a_long_text_is_done_too(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("workflow", "b" * 1_200_000, zip=True)
+    Image.fromarray(pixels()).save(tmp_path / "a.png", pnginfo=text)
+    jobs, _ = find_jobs(tmp_path / "a.png", None, "_restored")
+    assert restore_files(jobs, invert, 1) == (1, 0, 0)
+    assert restore_files(jobs, invert, 1) == (0, 1, 0)
 
 
 def test_a_turned_picture_is_done_when_its_upright_result_is_there(tmp_path):
