@@ -425,6 +425,38 @@ def test_a_failed_picture_shows_in_the_last_line_and_the_status(trained, command
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
+def test_what_is_done_and_passed_over_shows_in_the_last_line(trained, command, tmp_path):
+    given = restoring(trained, "--input={}/photos/a.png", f"--output={tmp_path}/new/folder/")
+    assert command(*given).status is None
+    assert (tmp_path / "new" / "folder" / "a.png").is_file()
+    (tmp_path / "new" / "notes.txt").touch()
+    again = restoring(trained, f"--input={tmp_path}/new", f"--output={tmp_path}")
+    assert command(*again).status is None
+    outcome = command(*again)
+    assert outcome.status is None and (tmp_path / "folder" / "a.png").is_file()
+    assert outcome.out.splitlines()[-1] == (
+        "restored 0 of 1 pictures, 1 done already, 0 failed; passed over: 1 .txt"
+    )
+
+
+def test_the_limit_of_megapixels_can_be_set(trained, command, tmp_path):
+    given = restoring(trained, "--input={}/photos/a.png", f"--output={tmp_path}/a.png")
+    outcome = command(*given, "--max_megapixels=0.0002")
+    assert outcome.status == 1 and "raise --max_megapixels" in outcome.out
+    assert command(*given, "--max_megapixels=0.0003").status is None
+
+
+def test_training_says_what_it_converts_and_passes_over(command, tmp_path):
+    save(tmp_path / "set" / "a.png", 40, 30)
+    Pillow.new("CMYK", (40, 30)).save(tmp_path / "set" / "b.jpg")
+    (tmp_path / "set" / "c.heic").touch()
+    small = ("--config.data.patch=99", f"--config.data.train=folder:{tmp_path}/set")
+    outcome = command(*words(tmp_path, small))
+    assert outcome.status == 1
+    assert "CMYK without a profile converted to RGB, by rule of thumb (b.jpg)" in outcome.out
+    assert "passed over: 1 .heic" in outcome.out
+
+
 @pytest.mark.parametrize(
     "extra, status, culprit",
     [

@@ -266,7 +266,7 @@ def _encoded(path: Path, picture: Picture) -> tuple[bytes, tuple[str, ...]]:
     except Exception as error:  # of an odd profile, say: better the pixels alone than nothing
         note = f"all but the pixels left out: {kind.name} cannot hold it ({_words(error)})"
     try:
-        return _bytes(kind, Picture(picture.pixels, picture.alpha)), (note,)
+        return _bytes(kind, Picture(picture.pixels, picture.alpha)), (*notes, note)
     except Exception as error:
         reason = f"cannot be encoded as {kind.name} ({_words(error)})"
         raise UserError(f"{path}: {reason}; name another format") from error

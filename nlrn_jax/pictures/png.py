@@ -16,7 +16,8 @@ from nlrn_jax.pictures.picture import Picture, carrying, joined, noted
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_CARRIED = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_COLOURS = {b"cICP": 4, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"mDCV": 24, b"cLLI": 8}  # bytes
 _XMP = b"XML:com.adobe.xmp"
 _INFLATED = 2**26  # bytes of a profile at most
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by samples a pixel
@@ -77,13 +78,27 @@ def described(chunks: list[Chunk]) -> tuple[Picture, int]:
             xmp = _international(value)
         elif kind in (b"tEXt", b"zTXt") and name == b"Raw profile type exif":
             exif = exif or _raw_profile(value if kind == b"tEXt" else _inflated(value[1:]))
-        elif kind in _CARRIED:
+        elif kind in _TEXTS or kind in _COLOURS:
             others.append((kind, content))
+    sound = tuple(chunk for chunk in others if _is_sound(*chunk))
+    lost = tuple(f"damaged {chunk[0].decode()}" for chunk in others if chunk not in sound)
     frames = int.from_bytes(found.get(b"acTL", b"")[:4], "big")
     picture, orientation = carrying(exif, profile, _dpi(found.get(b"pHYs")), max(frames, 1), xmp)
     if b"iCCP" in found and not profile:
         picture = noted(picture, "its ICC profile is damaged, and left out")
-    return picture._replace(chunks=tuple(others)), orientation
+    return picture._replace(chunks=sound, lost=lost), orientation
+
+
+def _is_sound(kind: bytes, content: bytes) -> bool:
+    """Tell what other readers of the result will not stumble over."""
+    if kind in _COLOURS:
+        return len(content) == _COLOURS[kind]
+    name, _, value = content.partition(b"\0")
+    if not 0 < len(name) < 80 or len(name) == len(content):
+        return False
+    if kind == b"zTXt":
+        return value[:1] == b"\0" and _inflated(value[1:]) is not None
+    return kind == b"tEXt" or (value[:1] in (b"\0", b"\1") and _international(value) is not None)
 
 
 def _profile(content: bytes | None) -> bytes | None:

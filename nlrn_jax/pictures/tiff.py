@@ -74,7 +74,8 @@ def _page(opened: tifffile.TiffFile) -> tuple[tifffile.TiffPage, str]:
         raise UserError("has no page in it; replace the file")
     first, count = opened.pages.first, len(opened.pages)
     if not _is_thumbnail(first):
-        count = max(count, (opened.imagej_metadata or {}).get("images", 1))
+        said = (opened.imagej_metadata or {}).get("images")  # whose later planes may have no page
+        count = max(count, said) if isinstance(said, int) else count
         return first, f"the first of {count} pages taken" if count > 1 else ""
     others = [*opened.pages[1:], *(first.pages or ())]
     pages = [page.aspage() for page in others if not _is_thumbnail(page.aspage())]

@@ -118,6 +118,19 @@ def test_a_damaged_profile_is_left_out_and_said(tmp_path, damaged):
     assert picture.notes == ("its ICC profile is damaged, and left out",)
 
 
+@pytest.mark.parametrize("kind", [b"gAMA", b"cHRM", b"sRGB", b"cICP", b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize("damaged", [b"", b"\0", b"xy\0\7\7\7", b"no zero in these words"])
+def test_damaged_chunks_are_not_handed_on(tmp_path, kind, damaged):
+    picture = opened(tmp_path, png(COLOUR, 2, 8, png_chunk(kind, damaged)))
+    notes = save_picture(tmp_path / "b.png", picture)
+    if (kind == b"tEXt" and damaged.startswith(b"xy")) or (kind == b"sRGB" and damaged == b"\0"):
+        assert notes == ()  # these are sound
+    else:
+        assert notes == (f"left out: damaged {kind.decode()}",)
+    with Image.open(tmp_path / "b.png") as read:
+        np.testing.assert_array_equal(np.array(read), COLOUR)
+
+
 def test_exif_in_a_text_is_obeyed_and_kept(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x8298] = 6, "me"
