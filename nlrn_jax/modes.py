@@ -34,8 +34,9 @@ from nlrn_jax.scoring.networks import (
 )
 from nlrn_jax.scoring.validation import Validator
 from nlrn_jax.training.checkpoints import meet
+from nlrn_jax.training.interruption import tell
 from nlrn_jax.training.loop import train
-from nlrn_jax.training.processes import join
+from nlrn_jax.training.processes import find_devices, join
 from nlrn_jax.training.run import load, read_config
 from nlrn_jax.training.split import record_split, split
 
@@ -43,11 +44,15 @@ from nlrn_jax.training.split import record_split, split
 def run() -> None:
     """Do what --mode says, in this process or in several."""
     mode = options.MODE.value
+    if mode not in ("train", "study"):  # which say what they have saved
+        tell("interrupted; the same command starts again")
     if options.CACHE.value:
         jax.config.update("jax_compilation_cache_dir", options.CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if options.DISTRIBUTED.value:
         join(options.DISTRIBUTED.value)
+    if (warning := find_devices()) and is_first() and mode not in ("plan", "compare"):
+        print(warning, flush=True)
     if is_first() and mode != "plan" and not options.WORKDIR.value:
         print(f"run          {options.workdir()}: by --config; --workdir names another", flush=True)
     if is_first() or mode == "train":
@@ -149,6 +154,8 @@ def run_restoration(workdir: Path) -> None:
     if config.model.channels == 1:
         how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)
+    if len(jobs) > 1 and not options.OVERWRITE.value:
+        tell("interrupted; the same command goes on with the pictures that are not done")
     max_pixels = round(options.MAX_MEGAPIXELS.value * 1e6)
     tally = restore_files(jobs, restore, scale, options.OVERWRITE.value, max_pixels)
     print(summary(tally, passed), flush=True)

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+_unfinished: set[Path] = set()  # files being written now: only a dying process asks
+
 
 @contextlib.contextmanager
 def replaced(path: str | Path) -> Iterator[Path]:
@@ -31,22 +33,32 @@ def created(path: str | Path) -> Iterator[Path]:
     with _temporary(path) as temporary:
         yield temporary
         path.touch(exist_ok=False)  # claims the name; hard links could, but memory cards have none
+        _unfinished.add(path)
         try:
             os.replace(temporary, path)
         except BaseException:
             path.unlink()
             raise
+        finally:
+            _unfinished.discard(path)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text as UTF-8."""
+    """Write a text as UTF-8; what it lacks, such as parts of a name that is no text, is escaped."""
     with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, tree: object) -> None:
     """Write JSON, indented for people. NaN and infinity, which JSON lacks, raise a ValueError."""
     write_text(path, json.dumps(tree, indent=2, allow_nan=False) + "\n")
+
+
+def discard() -> None:
+    """Remove what is half written, for a process that is about to end without unwinding."""
+    for path in list(_unfinished):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 @contextlib.contextmanager
@@ -58,7 +70,9 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise NotADirectoryError(errno.ENOTDIR, reason, str(path.parent)) from error
     # Hidden from searches for pictures; of the same extension, by which writers choose a format.
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    _unfinished.add(temporary)
     try:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)

@@ -6,7 +6,11 @@ its own rows of every batch. The step is all the state that there is.
 """
 
 import dataclasses
+import multiprocessing.connection
+import multiprocessing.resource_tracker
+import os
 import signal
+import threading
 import time
 
 import grain
@@ -83,10 +87,10 @@ def batches(
     dataset = dataset[first * processes + process :: processes]
     # A batch is small and its making cheap: a deep prefetch would only hold memory.
     dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4))
-    if config.data.workers:
-        options = grain.MultiprocessingOptions(config.data.workers)
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_outlive_interrupt)
-    return iter(dataset)
+    if not config.data.workers:
+        return iter(dataset)
+    options = grain.MultiprocessingOptions(config.data.workers)
+    return _start_workers(dataset.mp_prefetch(options, worker_init_fn=_end_with_parent))
 
 
 def measure_speed(iterator: grain.DatasetIterator, count: int = 20) -> float:
@@ -101,9 +105,34 @@ def measure_speed(iterator: grain.DatasetIterator, count: int = 20) -> float:
     return count * len(first) / elapsed
 
 
-def _outlive_interrupt(*_) -> None:
-    """Ignore Ctrl-C, which reaches a whole group: training still wants its last batch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_workers(dataset: grain.IterDataset) -> grain.DatasetIterator:
+    """Start processes that signals do not reach, though those of a terminal are for a whole group.
+
+    Training still wants its last batch. They inherit what this thread blocks, from their first
+    moment on; the signals reach this process by another thread of it.
+    """
+    kinds = {signal.SIGINT, signal.SIGTERM}
+    multiprocessing.resource_tracker.ensure_running()  # it unblocks them, the first time
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
+    try:
+        iterator = iter(dataset)
+        state = iterator.get_state()
+        next(iterator)  # the processes start with the first batch
+        iterator.set_state(state)
+        return iterator
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _end_with_parent(*_) -> None:
+    """End this process as soon as the one that wants its batches is gone, killed perhaps."""
+    parent = multiprocessing.parent_process().sentinel
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent])
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _with_channels(patch: np.ndarray) -> np.ndarray:

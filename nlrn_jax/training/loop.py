@@ -6,6 +6,7 @@ with its rows of every batch; the first one alone shows and writes figures.
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +31,7 @@ from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.pictures.panels import stack
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.curves import draw_curve
-from nlrn_jax.training.interruption import Interrupted, Interruption
+from nlrn_jax.training.interruption import Interrupted, Interruption, tell
 from nlrn_jax.training.log import Log, Silent
 from nlrn_jax.training.optim import learning_rate
 from nlrn_jax.training.record import read_record
@@ -91,17 +92,13 @@ def train(
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
         if first := checkpoints.newest or 0:
             state = checkpoints.read_state(first, state_shapes(config, place))
+            tell(f"interrupted; the same command goes on from step {first}")
         else:
             state = create_state(config, place)
         with _open_log(workdir, first, max(first, config.train.steps)) as log:
             log.say(_greeting(workdir, config, state, len(images), len(validator.images)))
             if first < config.train.steps:
-                seen, processes = _as_seen(images, config), jax.process_count()
-                iterator = batches(seen, config, first, jax.process_index(), processes)
-                speed = processes * measure_speed(iterator)
-                log.say(f"the loader gives {speed:,.0f} patches/s")
-                with contextlib.closing(iterator):  # ends its processes
-                    state = _loop(config, state, iterator, validator, checkpoints, log)
+                state = _loop(config, state, images, validator, checkpoints, log)
     return state
 
 
@@ -112,18 +109,18 @@ def _open_log(workdir: str | Path, first: int, last: int) -> Log | Silent:
 def _loop(
     config: ConfigDict,
     state: TrainState,
-    iterator: grain.DatasetIterator,
+    images: list[Image],
     validator: Validator,
     checkpoints: Checkpoints,
     log: Log | Silent,
 ) -> TrainState:
-    first, last, mesh = int(state.step) + 1, config.train.steps, data_mesh()
+    done, last, mesh = int(state.step), config.train.steps, data_mesh()
     empty = jax.jit(no_sums, out_shardings=replicated(mesh))
     advance = _compile(config, mesh, state, log)
-    meter = _Meter(config.train.batch)
-    previous = None
-    with Interruption() as interruption:
-        for step in range(first, last + 1):
+    # the processes of the loader are started by one that ends only after them
+    with Interruption() as interruption, _loader(images, config, done, log) as iterator:
+        meter, previous = _Meter(config.train.batch), None
+        for step in range(done + 1, last + 1):
             batch = share_out(mesh, meter.draw(iterator))
             state, loss = advance(state, batch)
             if previous is not None:  # fetched while this step runs
@@ -148,11 +145,29 @@ def _loop(
             if saves or stops:
                 checkpoints.save(state, config, validated.get("validation_psnr"))
                 meter.restart()
-            if stops:
+            if step == last or stops or (saves and interruption.told):
                 checkpoints.wait()
+                tell(f"interrupted; step {step} is saved, the same command goes on from there")
+            if stops or (saves and interruption.told):
                 raise Interrupted(step, interruption.status)
+    if interruption.told:  # while the last save was waited for
+        raise Interrupted(last, interruption.status)
     log.progress(last, float(loss))
     return state
+
+
+@contextlib.contextmanager
+def _loader(
+    images: list[Image], config: ConfigDict, done: int, log: Log | Silent
+) -> Iterator[grain.DatasetIterator]:
+    """Give the batches after step `done`; what makes them ends with it."""
+    seen, processes = _as_seen(images, config), jax.process_count()
+    with contextlib.closing(
+        batches(seen, config, done, jax.process_index(), processes)
+    ) as iterator:
+        speed = processes * measure_speed(iterator)
+        log.say(f"the loader gives {speed:,.0f} patches/s")
+        yield iterator
 
 
 def _compile(

@@ -1,5 +1,7 @@
-"""Several processes that train together as one run, each with its own devices."""
+"""The devices of this process, and several processes that train together as one run."""
 
+import logging
+import os
 import re
 
 import jax
@@ -8,6 +10,52 @@ from nlrn_jax.errors import UserError
 
 HEARTBEAT_SECONDS = 30  # after so long without a sign of life a process counts as dead
 SHUTDOWN_SECONDS = 60  # so long a process that has finished waits for the others
+
+NVIDIA = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
+FOR_GPUS = 'pip install -U "jax[cuda13]"'  # the CUDA that launch/ names
+
+
+def find_devices() -> str | None:
+    """Let JAX find its devices, after `join`.
+
+    Returns:
+      A warning where there is an NVIDIA GPU that JAX does not use though nobody said so, or None.
+
+    Raises:
+      UserError: there are none of those that JAX_PLATFORMS asks for.
+    """
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    said = _Sayings()
+    logger = logging.getLogger("jax._src.xla_bridge")
+    logger.addHandler(said)
+    try:
+        backend = jax.default_backend()
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split()) or "no such device is here"
+        raise UserError(
+            f"JAX_PLATFORMS={asked}: {reason}; `unset JAX_PLATFORMS` takes what is there, "
+            f"and JAX for NVIDIA GPUs is installed by {FOR_GPUS}"
+        ) from error
+    finally:
+        logger.removeHandler(said)
+    if backend != "cpu" or jax.config.jax_platforms or not any(map(os.path.exists, NVIDIA)):
+        return None
+    failed = f" ({said.failure})" if said.failure else ""
+    return (
+        f"warning: this machine has an NVIDIA GPU, but JAX computes on the CPU{failed}: "
+        f"{FOR_GPUS}; JAX_PLATFORMS=cpu says that the CPU is meant"
+    )
+
+
+class _Sayings(logging.Handler):
+    """Keeps why JAX could not use a GPU that it is installed for."""
+
+    failure = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line that tells of a failure."""
+        if "failed to initialize" in record.getMessage():
+            self.failure = " ".join(record.getMessage().split())
 
 
 def join(place: str) -> None:

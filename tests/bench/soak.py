@@ -5,12 +5,19 @@
 Trains a tiny network twice: once uninterrupted, and once killed (SIGKILL) at random moments, every
 other time during a save, and started again by the same command. The final states, weights,
 optimiser and all, must be equal bit for bit, and so must the figures of metrics.jsonl.
+
+    PYTHONPATH=. python tests/bench/soak.py --folder=EMPTY --moments=100 [--seed=0]
+
+instead sends one SIGINT or SIGTERM at a random moment of training, planning and restoring. Each
+must end within seconds by its status, with one sentence, no traceback and no half-written file.
 """
 
 import argparse
+import collections
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +30,7 @@ import numpy as np
 from PIL import Image
 
 from nlrn_jax.training.checkpoints import Checkpoints
+from nlrn_jax.training.interruption import STATUSES
 from nlrn_jax.training.run import read_config
 from nlrn_jax.training.state import TrainState, create_state
 
@@ -43,9 +51,12 @@ class Run:
         self.workdir = workdir
         self._begin = time.time()
         self.output = folder / f"{workdir.name}.txt"
+        self.recipe = [
+            *TINY, f"--config.train.steps={steps}",
+            f"--config.data.train=folder:{folder}/pictures",
+        ]  # fmt: skip
         command = [
-            sys.executable, "-m", "nlrn_jax.main", *TINY, f"--config.train.steps={steps}",
-            f"--config.data.train=folder:{folder}/pictures", f"--workdir={workdir}",
+            sys.executable, "-m", "nlrn_jax.main", *self.recipe, f"--workdir={workdir}",
             f"--compilation_cache={folder}/compiled",
         ]  # fmt: skip
         environment = os.environ | {"JAX_PLATFORMS": "cpu"}
@@ -148,17 +159,88 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert figures == other_figures
 
 
+SENTENCE = r"^(interrupted; .+|saved step \d+; the same command goes on from there)$"
+
+
+class Moment:
+    """One signal at a moment of a command, and what came of it.
+
+    Attributes:
+      status: the exit status.
+      seconds: from the signal to the end.
+      fault: what is wrong with how it ended, or ''.
+    """
+
+    def __init__(self, command: list[str], kind: signal.Signals, moment: float, folder: Path):
+        output = folder / "moment.txt"
+        program = [sys.executable, "-m", "nlrn_jax.main", *command]
+        environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+        with output.open("w") as stream:
+            process = subprocess.Popen(
+                program, cwd=ROOT, env=environment, stdout=stream, stderr=stream
+            )
+        time.sleep(moment)
+        process.send_signal(kind)
+        begin = time.monotonic()
+        self.status = process.wait(300)
+        self.seconds = time.monotonic() - begin
+        self.words = re.findall(SENTENCE, text := output.read_text(), re.MULTILINE)
+        self.fault = self._fault(kind, text, folder)
+
+    def _fault(self, kind: signal.Signals, text: str, folder: Path) -> str:
+        if self.status == 0 and not self.words:
+            return ""  # it had just ended
+        if self.status != STATUSES[kind] or len(self.words) != 1:
+            return f"{kind.name}: status {self.status}, and it said {text!r}"
+        if "Traceback" in text or "Exception ignored" in text:
+            return text
+        stray = [path for path in folder.rglob(".*") if path.is_file()]
+        return f"left behind {stray}" if stray else ""
+
+
+def interrupt_moments(folder: Path, count: int, chance: random.Random) -> None:
+    """Send a signal at random moments, and print what came of each."""
+    trained = Run(folder, folder / "trained", steps=5)
+    assert not any(trained.end()), f"the run failed: see {trained.output}"
+    pictures = f"--input={folder}/pictures"
+    seen = collections.Counter()
+    for number in range(count):
+        mode, seconds = chance.choice(
+            [("train", 16), ("plan", 9), ("restore", 8), ("evaluate", 10)]
+        )
+        of_run = [f"--workdir={folder}/trained"]
+        command = {
+            "train": [*trained.recipe, f"--workdir={folder}/new{number}"],
+            "plan": [*trained.recipe],
+            "restore": [*of_run, pictures, f"--output={folder}/restored{number}"],
+            "evaluate": [*trained.recipe, *of_run, f"--config.data.eval=folder:{folder}/pictures"],
+        }[mode]
+        kind, moment = chance.choice(list(STATUSES)), chance.uniform(0.05, seconds)
+        end = Moment([*command, f"--mode={mode}"], kind, moment, folder)
+        seen[mode, kind.name, end.status] += 1
+        words = ", ".join(end.words) or "had ended"
+        print(f"{mode} {moment:.2f} s, {kind.name}: {end.status}, {end.seconds:.1f} s: {words}",
+              end.fault, flush=True)  # fmt: skip
+        assert not end.fault
+    for (mode, kind, status), times in sorted(seen.items()):
+        print(f"{mode}, {kind}: {times} ended with status {status}")
+
+
 def main() -> None:
     """Run the soak and print a line for each kill."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--moments", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     folder, chance = options.folder.absolute(), random.Random(options.seed)
     make_pictures(folder)
+    if options.moments:
+        interrupt_moments(folder, options.moments, chance)
+        return
     begin = time.monotonic()
     whole = Run(folder, folder / "whole", options.steps, options.processes)
     assert not any(whole.end(3600)), f"the uninterrupted run failed: see {whole.output}"
