@@ -44,6 +44,8 @@ def main(_) -> None:
 
     if options.MODES[options.MODE.value].needs[0] == "config":
         config.check(options.CONFIG.value)
+    if options.MODE.value not in ("train", "study"):  # which say what they have saved
+        interruption.tell("interrupted; the same command starts again")
     from nlrn_jax import modes  # and with it JAX: not before the flags are known to be right
 
     modes.run()

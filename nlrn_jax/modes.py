@@ -44,8 +44,6 @@ from nlrn_jax.training.split import record_split, split
 def run() -> None:
     """Do what --mode says, in this process or in several."""
     mode = options.MODE.value
-    if mode not in ("train", "study"):  # which say what they have saved
-        tell("interrupted; the same command starts again")
     if options.CACHE.value:
         jax.config.update("jax_compilation_cache_dir", options.CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -6,15 +6,32 @@ best by validation PSNR. The step says where the data go on: see `data/batches.p
 """
 
 import contextlib
+import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.training.state import TrainState
+
+ASIDE = "damaged"  # folder of a workdir for what cannot be read
+
+
+class Whole(NamedTuple):
+    """The first checkpoint that could be read, and why those before it could not, by step."""
+
+    step: int
+    state: TrainState
+    damaged: dict[int, str]
 
 
 class Checkpoints:
@@ -41,9 +58,13 @@ class Checkpoints:
             read_only=read_only,
             multiprocessing_options=_alone() if read_only else _together(),
             create=not read_only,
+            lightweight_initialize=read_only,  # leaves figures alone, which may be damaged
             cleanup_tmp_directories=not read_only,  # what a killed save left behind
         )
         self._folder = (Path(workdir) / "checkpoints").absolute()
+        self._read_only = read_only
+        if not read_only:
+            self._set_figures_aside()
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -67,9 +88,11 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     @property
-    def best(self) -> int | None:
-        """Step of the checkpoint with the highest validation PSNR, or None."""
-        return self._manager.best_step()
+    def best(self) -> list[int]:
+        """Steps of the complete checkpoints with a validation PSNR, the highest first."""
+        scores = {step: _score(self._folder / str(step)) for step in self.steps}
+        scored = [step for step, score in scores.items() if isinstance(score, float)]
+        return sorted(scored, key=scores.get, reverse=True)
 
     def save(self, state: TrainState, config: ConfigDict, psnr: float | None) -> None:
         """Save in the background; `psnr` is the validation figure, if there is one.
@@ -96,6 +119,46 @@ class Checkpoints:
         target = ocp.args.StandardRestore(jax.tree.map(_placed, like))
         return self._manager.restore(step, args=ocp.args.Composite(state=target))["state"]
 
+    def read_whole(self, steps: Sequence[int], like: TrainState) -> Whole:
+        """Read the first of these steps that can be read; in all processes the same.
+
+        Raises:
+          UserError: none can; names them.
+        """
+        damaged = {}
+        for step in steps:
+            reason = _damage(self._folder / str(step))
+            if self._all_agree(reason is None):
+                return Whole(step, self.read_state(step, like), damaged)
+            damaged[step] = reason or "another process could not read it"
+        names = ", ".join(map(str, damaged))
+        raise UserError(
+            f"{self._folder}: cannot read {names} ({next(iter(damaged.values()))}); "
+            + _instead(self._folder, [step for step in self.steps if step not in damaged])
+        )
+
+    def set_aside(self, steps: Sequence[int]) -> Path:
+        """Move damaged checkpoints out of the way of new ones; return the folder they are in."""
+        for step in steps:
+            _move(self._folder / str(step), self._aside)
+        self._manager.reload()
+        return self._aside
+
+    @property
+    def _aside(self) -> Path:
+        return self._folder.parent / ASIDE
+
+    def _all_agree(self, right: bool) -> bool:
+        if self._read_only or jax.process_count() == 1:
+            return right
+        return bool(multihost_utils.process_allgather(np.array(right)).all())
+
+    def _set_figures_aside(self) -> None:
+        """Move validation figures that cannot be read, for Orbax reads them all when it opens."""
+        for folder in self._folder.glob("[0-9]*"):
+            if isinstance(_score(folder), ValueError):
+                _move(folder / "metrics", self._aside, f"{folder.name}-metrics")
+
 
 def meet(place: str) -> None:
     """Wait until every process is at this place, for up to a day."""
@@ -117,6 +180,61 @@ def _said_in_one_line(folder: Path):
             f"{folder}: a checkpoint could not be written ({reason}); earlier ones are intact. "
             "Make room or the folder writable; the same command goes on from the newest"
         ) from error
+
+
+def _damage(folder: Path) -> str | None:
+    """Say what of a checkpoint's state cannot be read; None if all of it can.
+
+    Orbax's reading would say so by hundreds of lines, which its threads go on to print; so this is
+    TensorStore's, of every array that Orbax has listed.
+    """
+    state = folder / "state"
+    try:
+        listed = json.loads((state / "_METADATA").read_text())["tree_metadata"].values()
+        arrays = [entry for entry in listed if not entry["value_metadata"]["skip_deserialize"]]
+        names = [".".join(key["key"] for key in entry["key_metadata"]) for entry in arrays]
+        database = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{state}/"}}
+        stores = [
+            tensorstore.open({"driver": "auto", "kvstore": database | {"path": f"{name}/"}})
+            for name in names
+        ]
+        for reading in [store.result().read() for store in stores]:
+            reading.result()
+    except OSError as error:
+        return f"state/_METADATA: {error.strerror}"
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return "state/_METADATA is no list of arrays"
+    except ValueError as error:  # all that TensorStore raises
+        return f"data are missing or cut short: {str(error).partition(':')[0]}"
+    return None
+
+
+def _score(folder: Path) -> float | ValueError | None:
+    """Return the validation PSNR in a checkpoint's folder; None without one, or what is wrong."""
+    path = folder / "metrics" / "metrics"
+    if not path.parent.is_dir():
+        return None
+    try:
+        score = float(json.loads(path.read_text())["psnr"])
+        return score if math.isfinite(score) else ValueError(score)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return ValueError(error)
+
+
+def _move(source: Path, folder: Path, name: str | None = None) -> None:
+    """Move a file or folder into a folder, under a name that is not taken there."""
+    name = name or source.name
+    folder.mkdir(exist_ok=True)
+    taken = {path.name for path in folder.iterdir()}
+    names = [name, *(f"{name}-{number}" for number in range(2, len(taken) + 3))]
+    with contextlib.suppress(FileNotFoundError):  # another process has moved it
+        source.rename(folder / next(free for free in names if free not in taken))
+
+
+def _instead(folder: Path, others: Sequence[int]) -> str:
+    if others:
+        return f"name another checkpoint: there are the steps {', '.join(map(str, others))}"
+    return f"copy it again, or move {folder} away and train anew"
 
 
 def _together() -> ocp.options.MultiprocessingOptions:

@@ -13,6 +13,7 @@ from typing import Protocol
 import grain
 import jax
 import numpy as np
+from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
 from nlrn_jax.data.batches import batches, measure_speed
@@ -90,16 +91,36 @@ def train(
     record_split(workdir, images, validator.images)
     place = replicated(data_mesh())
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
-        if first := checkpoints.newest or 0:
-            state = checkpoints.read_state(first, state_shapes(config, place))
-            tell(f"interrupted; the same command goes on from step {first}")
-        else:
-            state = create_state(config, place)
+        state, damage = _newest(checkpoints, config, place)
+        first = int(state.step)
         with _open_log(workdir, first, max(first, config.train.steps)) as log:
+            for line in damage:
+                log.say(line)
             log.say(_greeting(workdir, config, state, len(images), len(validator.images)))
             if first < config.train.steps:
                 state = _loop(config, state, images, validator, checkpoints, log)
     return state
+
+
+def _newest(
+    checkpoints: Checkpoints, config: ConfigDict, place: Sharding
+) -> tuple[TrainState, list[str]]:
+    """Return the newest state, of step 0 where nothing is saved; set aside what is damaged.
+
+    Returns:
+      The state, and a line for each checkpoint that is damaged.
+    """
+    if not checkpoints.steps:
+        return create_state(config, place), []
+    steps = checkpoints.steps[::-1]
+    step, state, damaged = checkpoints.read_whole(steps, state_shapes(config, place))
+    tell(f"interrupted; the same command goes on from step {step}")
+    folder = checkpoints.set_aside(list(damaged)) if damaged else None
+    return state, [
+        f"warning: checkpoint {number} is damaged ({reason}): set aside in {folder}; "
+        f"goes on from step {step}"
+        for number, reason in damaged.items()
+    ]
 
 
 def _open_log(workdir: str | Path, first: int, last: int) -> Log | Silent:

@@ -1,5 +1,7 @@
 """A run on disk: a folder with `config.json`, the record, checkpoints, and what is drawn of it."""
 
+import shlex
+import sys
 from pathlib import Path
 
 import jax
@@ -9,7 +11,7 @@ from nlrn_jax import config as configuration
 from nlrn_jax import writing
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN, build_model
-from nlrn_jax.training.checkpoints import Checkpoints
+from nlrn_jax.training.checkpoints import Checkpoints, Whole
 from nlrn_jax.training.state import evaluated_variables, state_shapes
 
 Checkpoint = str | int  # 'newest', 'best' (by validation PSNR), or a step
@@ -17,6 +19,8 @@ Checkpoint = str | int  # 'newest', 'best' (by validation PSNR), or a step
 
 def load(workdir: str | Path, checkpoint: Checkpoint = "newest") -> tuple[NLRN, dict]:
     """Load the network of a run: the model its configuration describes, and its variables.
+
+    Where the newest or best checkpoint is damaged the next that is whole is taken, and said.
 
     Args:
       workdir: folder of a run, with `config.json` and `checkpoints/`.
@@ -26,21 +30,15 @@ def load(workdir: str | Path, checkpoint: Checkpoint = "newest") -> tuple[NLRN, 
       The model, and {'params', 'batch_stats'}; the averaged weights where the run keeps them.
 
     Raises:
-      UserError: no run there, or none of its checkpoints is complete.
+      UserError: no run there, or none of its checkpoints is complete and whole.
     """
     config = read_config(workdir)
-    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        step = _find(workdir, checkpoints, checkpoint)
-        state = checkpoints.read_state(step, state_shapes(config, place))
-    return build_model(config), evaluated_variables(state)
+    return build_model(config), evaluated_variables(_read(workdir, config, checkpoint).state)
 
 
 def find_step(workdir: str | Path, checkpoint: Checkpoint = "newest") -> int:
-    """Return the step of a checkpoint; arguments and errors as those of `load`."""
-    read_config(workdir)
-    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
-        return _find(workdir, checkpoints, checkpoint)
+    """Return the step of a checkpoint that is whole; arguments and errors as those of `load`."""
+    return _read(workdir, read_config(workdir), checkpoint).step
 
 
 def newest_step(workdir: str | Path) -> int:
@@ -55,18 +53,24 @@ def read_config(workdir: str | Path) -> ConfigDict:
     """Read the configuration of a run.
 
     Raises:
-      UserError: the folder holds no run.
+      UserError: the folder holds no run, or its configuration is damaged; names the mend.
     """
     path = Path(workdir) / "config.json"
-    if not path.is_file():
+    copy = _copy_of_config(Path(workdir))
+    if not path.is_file() and not copy:
         raise UserError(
             f"{path}: no such file, so {workdir} is not the folder of a run; train it first, or "
             "name another --workdir"
         )
     try:
-        return configuration.from_json(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path}: not a configuration ({error})") from error
+        return _whole_config(path)
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        mend = f"cp {shlex.quote(str(copy))} {shlex.quote(str(path))}" if copy else (
+            "name another --workdir, or train anew without this file"
+        )  # fmt: skip
+        reason = "is missing" if not path.is_file() else f"is not a configuration ({error})"
+        its = "; the newest checkpoint holds a copy: " if copy else "; "
+        raise UserError(f"{path} {reason}{its}{mend}") from error
 
 
 def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
@@ -76,8 +80,11 @@ def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
       UserError: it belongs to another configuration; names the fields that differ.
     """
     require_same_run(workdir, config)
+    path = Path(workdir) / "config.json"
+    if path.exists() and newest_step(workdir) >= config.train.steps:
+        return  # nothing is left to train: the record stays that of what was trained
     if not jax.process_index():  # the first process writes for all
-        writing.write_text(Path(workdir) / "config.json", configuration.to_json(config))
+        writing.write_text(path, configuration.to_json(config))
 
 
 def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
@@ -86,7 +93,7 @@ def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
     Raises:
       UserError: names the fields that differ.
     """
-    if not (Path(workdir) / "config.json").exists():
+    if not (Path(workdir) / "config.json").exists() and not _copy_of_config(Path(workdir)):
         return
     differing = configuration.differences(read_config(workdir), config)
     if differing:
@@ -96,14 +103,50 @@ def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
         )
 
 
-def _find(workdir: str | Path, checkpoints: Checkpoints, checkpoint: Checkpoint) -> int:
-    named = {"newest": checkpoints.newest, "best": checkpoints.best}
-    step = named.get(checkpoint, checkpoint)
-    if step is None:
+def _read(workdir: str | Path, config: ConfigDict, checkpoint: Checkpoint) -> Whole:
+    """Read a checkpoint onto the first device; say which are damaged, and which is taken."""
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
+        steps = _candidates(workdir, checkpoints, checkpoint)
+        whole = checkpoints.read_whole(steps, state_shapes(config, place))
+    for step, reason in whole.damaged.items():
+        print(
+            f"warning: {workdir}/checkpoints/{step} is damaged ({reason}); "
+            f"step {whole.step} is taken",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+    return whole
+
+
+def _candidates(workdir: str | Path, checkpoints: Checkpoints, checkpoint: Checkpoint) -> list[int]:
+    """List the steps that a checkpoint's name means, the first choice first."""
+    named = {"newest": checkpoints.steps[::-1], "best": checkpoints.best}
+    steps = named.get(checkpoint, [checkpoint])
+    if not steps:
         raise UserError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
-    if str(step) not in map(str, checkpoints.steps):
+    if str(steps[0]) not in map(str, checkpoints.steps):
         there = ", ".join(map(str, checkpoints.steps)) or "none"
         raise UserError(
             f"{workdir}: no checkpoint {checkpoint}; there are newest, best and the steps {there}"
         )
-    return int(step)
+    return [int(step) for step in steps]
+
+
+def _whole_config(path: Path) -> ConfigDict:
+    config = configuration.from_json(path.read_text())
+    for section in ("task", "seed", "model", "degrade", "data", "train", "log", "checkpoint"):
+        if section not in config:
+            raise ValueError(f"{section} is missing")
+    return config
+
+
+def _copy_of_config(workdir: Path) -> Path | None:
+    """Return the newest configuration that lies in a checkpoint and is whole."""
+    copies = workdir.glob("checkpoints/[0-9]*/config/metadata")
+    for path in sorted(copies, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            _whole_config(path)
+            return path
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
