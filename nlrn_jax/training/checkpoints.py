@@ -88,7 +88,7 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     @property
-    def best(self) -> list[int]:
+    def ranked(self) -> list[int]:
         """Steps of the complete checkpoints with a validation PSNR, the highest first."""
         scores = {step: _score(self._folder / str(step)) for step in self.steps}
         scored = [step for step, score in scores.items() if isinstance(score, float)]

@@ -22,7 +22,7 @@ def find_devices() -> str | None:
       A warning where there is an NVIDIA GPU that JAX does not use though nobody said so, or None.
 
     Raises:
-      UserError: there are none of those that JAX_PLATFORMS asks for.
+      UserError: there is none, or none of those that JAX_PLATFORMS asks for.
     """
     asked = os.environ.get("JAX_PLATFORMS", "")
     said = _Sayings()
@@ -31,11 +31,11 @@ def find_devices() -> str | None:
     try:
         backend = jax.default_backend()
     except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split()) or "no such device is here"
-        raise UserError(
-            f"JAX_PLATFORMS={asked}: {reason}; `unset JAX_PLATFORMS` takes what is there, "
-            f"and JAX for NVIDIA GPUs is installed by {FOR_GPUS}"
-        ) from error
+        reason = " ".join(str(error).partition(" (")[0].split()) or "no such device is here"
+        mend = "JAX_PLATFORMS=cpu computes on the CPU"
+        if re.search("cuda|gpu", asked):
+            mend += f", and {FOR_GPUS} installs JAX for NVIDIA GPUs"
+        raise UserError(f"JAX_PLATFORMS={asked}: {reason}; {mend}") from error
     finally:
         logger.removeHandler(said)
     if backend != "cpu" or jax.config.jax_platforms or not any(map(os.path.exists, NVIDIA)):

@@ -120,7 +120,7 @@ def _read(workdir: str | Path, config: ConfigDict, checkpoint: Checkpoint) -> Wh
 
 def _candidates(workdir: str | Path, checkpoints: Checkpoints, checkpoint: Checkpoint) -> list[int]:
     """List the steps that a checkpoint's name means, the first choice first."""
-    named = {"newest": checkpoints.steps[::-1], "best": checkpoints.best}
+    named = {"newest": checkpoints.steps[::-1], "best": checkpoints.ranked}
     steps = named.get(checkpoint, [checkpoint])
     if not steps:
         raise UserError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")

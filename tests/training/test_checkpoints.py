@@ -50,7 +50,7 @@ def test_the_newest_and_the_best_are_kept(run, tiny_config, tmp_path):
     for psnr in (20.0, 29.0, 25.0, 24.0, 23.0):
         state, _ = step(state, next(iterator))
         checkpoints.save(state, tiny_config, psnr)
-    assert (checkpoints.newest, checkpoints.best) == (5, 2)
+    assert (checkpoints.newest, checkpoints.ranked) == (5, [2, 4])  # 5 is being written
     checkpoints.__exit__()  # old ones go when the last write is done
     assert {int(p.name) for p in (tmp_path / "checkpoints").iterdir()} == {2, 4, 5}
 
