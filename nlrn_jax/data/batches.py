@@ -10,6 +10,7 @@ import multiprocessing.connection
 import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -21,6 +22,7 @@ from nlrn_jax.data import degrade
 from nlrn_jax.data.pixels import crop_to_multiple, dihedral, to_float
 from nlrn_jax.data.sources import Image
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Pair = tuple[np.ndarray, np.ndarray]  # input and target
 
 
@@ -111,9 +113,10 @@ def _start_workers(dataset: grain.IterDataset) -> grain.DatasetIterator:
     Training still wants its last batch. They inherit what this thread blocks, from their first
     moment on; the signals reach this process by another thread of it.
     """
-    kinds = {signal.SIGINT, signal.SIGTERM}
-    multiprocessing.resource_tracker.ensure_running()  # it unblocks them, the first time
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
+    # Of what is left when all ends in haste it warns, and then cleans it up itself.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+    multiprocessing.resource_tracker.ensure_running()  # it unblocks signals, the first time
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         iterator = iter(dataset)
         state = iterator.get_state()
@@ -125,7 +128,9 @@ def _start_workers(dataset: grain.IterDataset) -> grain.DatasetIterator:
 
 
 def _end_with_parent(*_) -> None:
-    """End this process as soon as the one that wants its batches is gone, killed perhaps."""
+    """End this process as soon as the one that wants its batches is gone, and not by signals."""
+    for kind in SIGNALS:
+        signal.signal(kind, signal.SIG_IGN)
     parent = multiprocessing.parent_process().sentinel
 
     def watch() -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 
 import jax
 
@@ -77,6 +78,8 @@ def join(place: str) -> None:
         }  # fmt: skip
     else:
         raise UserError(f"--distributed={place}: should be auto, or as 0/2@127.0.0.1:1234")
+    if where.get("process_id") == 0:
+        _require_free(place)
     try:
         jax.distributed.initialize(
             **where,
@@ -85,3 +88,14 @@ def join(place: str) -> None:
         )
     except (ValueError, RuntimeError) as error:
         raise UserError(f"--distributed={place}: {error}") from error
+
+
+def _require_free(place: str) -> None:
+    port = int(place.rpartition(":")[2])
+    try:
+        socket.create_server(("", port)).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"--distributed={place}: cannot listen at port {port} ({error}); name another port, "
+            "the same in all processes"
+        ) from error
