@@ -37,13 +37,17 @@ from nlrn_jax.training.checkpoints import meet
 from nlrn_jax.training.interruption import tell
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.processes import find_devices, join
-from nlrn_jax.training.run import load, read_config
+from nlrn_jax.training.run import load, read_config, require_apart, require_folder
 from nlrn_jax.training.split import record_split, split
 
 
 def run() -> None:
     """Do what --mode says, in this process or in several."""
     mode = options.MODE.value
+    if mode != "plan":
+        require_folder(options.workdir())
+    if mode in ("train", "study"):
+        require_apart(options.workdir(), options.CONFIG.value.data.train)
     if options.CACHE.value:
         jax.config.update("jax_compilation_cache_dir", options.CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

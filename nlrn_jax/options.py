@@ -213,7 +213,7 @@ def _require_needs() -> None:
     if flags.FLAGS[name].value in (None, "", []):
         raise flags.Error(f"--{name} is missing, as in --{name}={example}")
     example = "as in --workdir=runs/NAME"
-    if WORKDIR.value == "":  # such as --workdir=$UNSET
+    if WORKDIR.value is not None and not WORKDIR.value.strip():  # such as --workdir=$UNSET
         raise flags.Error(f"--workdir is empty: name a folder, {example}, or leave it out")
     if MODE.value == "compare" and WORKDIR.value is None:  # it belongs to no one run
         raise flags.Error(f"--workdir is missing, {example}")

@@ -54,6 +54,12 @@ def split_sources(source: str) -> list[str]:
     return parts
 
 
+def folders(source: str) -> list[Path]:
+    """Return the folders of pictures that a source names."""
+    named = [part.partition(":") for part in split_sources(source)]
+    return [Path(name).expanduser() for kind, _, name in named if kind == "folder" and name]
+
+
 def read_images(
     source: str, max_pixels: int = MAX_PIXELS, say: Say = lambda line: None
 ) -> list[Image]:

@@ -1,5 +1,6 @@
 """A run on disk: a folder with `config.json`, the record, checkpoints, and what is drawn of it."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 
 from nlrn_jax import config as configuration
 from nlrn_jax import writing
+from nlrn_jax.data.sources import folders
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN, build_model
 from nlrn_jax.training.checkpoints import Checkpoints, Whole
@@ -71,6 +73,32 @@ def read_config(workdir: str | Path) -> ConfigDict:
         reason = "is missing" if not path.is_file() else f"is not a configuration ({error})"
         its = "; the newest checkpoint holds a copy: " if copy else "; "
         raise UserError(f"{path} {reason}{its}{mend}") from error
+
+
+def require_folder(workdir: str | Path) -> None:
+    """Refuse a workdir that is a file, or would lie below one.
+
+    Raises:
+      UserError: names the file.
+    """
+    path = Path(workdir).absolute()
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise UserError(f"--workdir={workdir}: {there} is no folder; name another")
+
+
+def require_apart(workdir: str | Path, source: str) -> None:
+    """Refuse a workdir in a folder that is learned from: so would be what the run draws there.
+
+    Raises:
+      UserError: names both.
+    """
+    for folder in folders(source):
+        if Path(workdir).resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                f"--workdir={workdir} lies in config.data.train=folder:{folder}, and what the run "
+                "draws would be learned from: name a folder outside of it"
+            )
 
 
 def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
