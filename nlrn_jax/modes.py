@@ -1,8 +1,8 @@
 """What each mode of the program does: from its flags to what it prints."""
 
+import contextlib
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -33,6 +33,7 @@ from nlrn_jax.scoring.networks import (
     remarks,
 )
 from nlrn_jax.scoring.validation import Validator
+from nlrn_jax.terminal import Progress, working
 from nlrn_jax.training.checkpoints import meet
 from nlrn_jax.training.interruption import tell
 from nlrn_jax.training.loop import train
@@ -61,6 +62,11 @@ def run() -> None:
         _act(mode, options.CONFIG.value)
     if options.DISTRIBUTED.value:
         meet("finished")  # the first process scores alone, and the others stay alive so long
+
+
+def _working(name: str) -> contextlib.AbstractContextManager:
+    """Show work that goes on within the `with`, if this process is the one that speaks."""
+    return working(name) if is_first() else contextlib.nullcontext()
 
 
 def _act(mode: str, config: ConfigDict) -> None:
@@ -110,8 +116,9 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     """Score checkpoints of runs; the results lie in the workdir."""
     networks = find_networks(options.RUNS.value or [str(workdir)], options.CHECKPOINT.value, config)
     levels = common_levels(networks, config)
-    held_out = [] if config.data.eval else held_out_images(networks)
-    to_score = tables_to_score(networks[0].config, levels, held_out)
+    with working("reading the pictures to score"):
+        held_out = [] if config.data.eval else held_out_images(networks)
+        to_score = tables_to_score(networks[0].config, levels, held_out)
     require_installed(configuration.classical_names(config))
     for line in remarks(networks, levels, config):
         print(line, flush=True)
@@ -136,8 +143,9 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
 
 def run_plan(config: ConfigDict) -> None:
     """Say what training takes on a machine that need not be there."""
-    for line in plan(config, options.TOPOLOGY.value):
-        print(line, flush=True)
+    with Progress() as progress, progress.work("compiling the step for that machine"):
+        for line in plan(config, options.TOPOLOGY.value):
+            progress.say(line)
 
 
 def run_comparison(workdir: Path) -> None:
@@ -152,7 +160,8 @@ def run_restoration(workdir: Path) -> None:
     scale = way.scale
     suffix = f"_x{scale}" if scale > 1 else "_restored"
     jobs, passed = find_jobs(Path(options.INPUT.value), options.OUTPUT.value, suffix)
-    restore = restorer(*load(workdir), way)
+    with working(f"reading the network of {workdir}"):
+        restore = restorer(*load(workdir), way)
     if config.model.channels == 1:
         how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)
@@ -199,7 +208,8 @@ def run_explanation(workdir: Path) -> None:
     check_output(path, np.uint8, has_alpha=False, overwrite=options.OVERWRITE.value)
     if path.with_suffix(".json").exists() and not options.OVERWRITE.value:
         raise UserError(f"--output={path}: {path.stem}.json is there already; name another")
-    model, variables = load(workdir)
+    with working(f"reading the network of {workdir}"):
+        model, variables = load(workdir)
     explain(model, variables, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
 
@@ -209,11 +219,14 @@ def _images(config: ConfigDict, workdir: Path) -> tuple[list[Image], list[Image]
 
     Says what was converted, passed over or left out.
     """
-    say = partial(print, flush=True) if is_first() else lambda line: None
-    images = read_images(config.data.train, round(config.data.max_megapixels * 1e6), say)
-    sides = split(workdir, images, config.data.holdout)
-    if sides.left_out:
-        say(sides.remark())
+    said = []
+    with _working("reading the pictures to train on"):
+        most = round(config.data.max_megapixels * 1e6)
+        images = read_images(config.data.train, most, said.append)
+        sides = split(workdir, images, config.data.holdout)
+    said += [sides.remark()] if sides.left_out else []
+    for line in said if is_first() else []:
+        print(line, flush=True)
     return sides.training, sides.held_out
 
 
@@ -230,15 +243,18 @@ def _score(
     if not to_score:
         print("nothing is held out and data.eval is empty: nothing to score", flush=True)
         return
-    methods = [
-        baseline(config.task),
-        *classical(configuration.classical_names(config)),
-        *map(network, networks),
-    ]
+    with working("reading the networks"):
+        methods = [
+            baseline(config.task),
+            *classical(configuration.classical_names(config)),
+            *map(network, networks),
+        ]
     command = shlex.join(["python", "-m", "nlrn_jax.main", *sys.argv[1:]])
     evaluate(methods, networks[0].config, to_score, workdir / "evaluation", command)
     runs = dict.fromkeys(found.run for found in networks)
-    print(f"look at it   {write_report(workdir / 'evaluation', runs)}", flush=True)
+    with working("writing the report"):
+        report = write_report(workdir / "evaluation", runs)
+    print(f"look at it   {report}", flush=True)
 
 
 def patch_side(config: ConfigDict) -> int:

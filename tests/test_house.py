@@ -19,7 +19,7 @@ ROOMS = {  # and the rooms that each may import
     "planning": "training network",
     "looking": "network data pictures training restoring scoring",
 }
-GROUND = {"errors", "writing", "table", "config", "allocator"}  # imports nothing of the house
+GROUND = {"errors", "writing", "terminal", "config", "allocator"}  # imports nothing of the house
 ABOVE = {"options", "modes", "main", "__init__"}  # the command line, and the public names
 
 

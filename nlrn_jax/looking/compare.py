@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.config import flatten, scored_levels
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import build_model, count_parameters
-from nlrn_jax.table import print_table
+from nlrn_jax.terminal import print_table
 from nlrn_jax.training.curves import Curve, draw_runs
 from nlrn_jax.training.record import read_record, series
 from nlrn_jax.training.run import read_config

@@ -18,7 +18,7 @@ from nlrn_jax.looking.subject import Subject, around
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.scoring.metrics import psnr
-from nlrn_jax.table import print_table
+from nlrn_jax.terminal import print_table, working
 from nlrn_jax.writing import write_json
 
 
@@ -68,7 +68,8 @@ def explain(
     place = at[0] - row, at[1] - column
     image = subject.input.reshape(*subject.input.shape[:2], model.channels)
     model = model.clone(neighborhood=model.window, carry="embeddings")  # less memory
-    view = look(model, variables, image, place)
+    with working(f"looking at {subject.name}"):
+        view = look(model, variables, image, place)
     figures = {
         "picture": subject.name,
         "at": list(at),

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.markup import escape
-from rich.progress import Progress, TaskID
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import finding
@@ -22,9 +20,11 @@ from nlrn_jax.pictures.files import (
 )
 from nlrn_jax.pictures.formats import by_content, by_ending
 from nlrn_jax.pictures.picture import MAX_PIXELS, Picture
+from nlrn_jax.restoring.forecast import forecasting
 from nlrn_jax.restoring.hidden import filled, put_back
 from nlrn_jax.restoring.restore import Advance, enlarge
 from nlrn_jax.restoring.way import Restorer
+from nlrn_jax.terminal import Progress
 
 
 class Job(NamedTuple):
@@ -123,33 +123,30 @@ def restore_files(
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Tally:
-    """Restore pictures one after another, with a progress bar.
+    """Restore pictures one after another, and say how far it is.
 
     Results that are there already stay, and count as done. Each failure is one line with the file
     and the reason.
     """
     counts: Counter[str] = Counter()
-    with Progress(transient=True) as progress:
-        bar = progress.add_task("", total=len(jobs))
+    with Progress() as progress:
         for number, job in enumerate(jobs, 1):
-            name = escape(_printable(job.source.name))
-            progress.update(bar, description=name, completed=number - 1)
-
-            def advance(fraction: float, bar: TaskID = bar) -> None:
-                progress.advance(bar, fraction)
-
             if not overwrite and _is_done(job, scale):
                 counts["done"] += 1
                 continue
+            place = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
+            name = _printable(job.source.name)
             try:
-                lines = restore_file(job, restore, scale, overwrite, advance, max_pixels)
+                with progress.work(f"restoring {name}{place}") as work:
+                    told = forecasting(restore, name, progress.say)
+                    lines = restore_file(job, told, scale, overwrite, work.advance, max_pixels)
                 counts["restored"] += 1
             # Decoders, encoders and devices raise almost anything over one picture.
             except (UserError, MemoryError, OSError, ValueError, RuntimeError) as error:
                 counts["failed"] += 1
                 lines = [f"error: {_one_line(job.source, error)}"]
             for line in map(_printable, lines):
-                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                progress.say(line)
     return Tally(counts["restored"], counts["done"], counts["failed"])
 
 

@@ -48,6 +48,8 @@ def restore_patches(
     mesh = data_mesh(jax.local_devices()[: math.gcd(batch, jax.local_device_count())])
     variables = jax.device_put(variables, replicated(mesh))
     total, count = np.zeros(pixels.shape, np.float64), np.zeros(pixels.shape, np.float64)
+    if advance:
+        advance(0.0)  # from here on it goes in equal parts
     for group in _groups(corners, batch):
         areas = [(slice(y, y + patch), slice(x, x + patch)) for y, x in group]
         # The last group repeats its last patch: one shape, one compilation.

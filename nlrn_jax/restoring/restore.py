@@ -114,6 +114,8 @@ def restore_tiling(
     """Restore float32 [H, W] or [H, W, C] in the network's channels, tile by tile."""
     source = network_input(tiling.model, pixels)
     result = np.empty_like(source)
+    if advance:
+        advance(0.0)  # from here on it goes in equal parts
     for tile in tiling.tiles:
         part = source[tile.seen]
         result[tile.kept] = _restore_padded(tiling, variables, part)[_inner(tile)]

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
-from rich.progress import Progress
 
+from nlrn_jax.restoring.forecast import when_compiled
+from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.scoring.benchmarks import Table, label
 from nlrn_jax.scoring.gallery import file_name, unique_name, write_pictures
-from nlrn_jax.scoring.methods import Advance, Figures, Method, Output
+from nlrn_jax.scoring.methods import Figures, Method, Output
 from nlrn_jax.scoring.protocols import Example, Setting, example, score, score_baseline, setting_of
 from nlrn_jax.scoring.published import published
 from nlrn_jax.scoring.results import (
@@ -28,7 +28,7 @@ from nlrn_jax.scoring.results import (
     summary,
     write_results,
 )
-from nlrn_jax.table import print_table
+from nlrn_jax.terminal import print_table, working
 
 _SETTINGS = ("whole", "patch", "stride", "ensemble")  # how networks restore
 
@@ -108,16 +108,15 @@ def _score_table(
     (benchmark, level), names = table, set()
     place = Path(file_name(benchmark.name)) / file_name(label(setting.task, level))
     images, speeds = [], {method.name: [] for method in methods}
-    networks = sum(method.kind == "network" for method in methods)
-    with Progress(transient=True) as progress:
+    count, title = len(benchmark.images), f"scoring {benchmark.name}, {label(setting.task, level)}"
+    with working(title) as work:
         for number, image in enumerate(benchmark.images):
+            work.name = f"{title}, image {number + 1} of {count}"
             low = benchmark.low and benchmark.low[number]
             test = example(image, setting, level, low)
-            bar = progress.add_task(Path(image.name).name, total=networks)
             outputs = outputs_of(
-                methods, setting, test, level, lambda done, bar=bar: progress.advance(bar, done)
+                methods, setting, test, level, lambda fraction: work.advance(fraction / count)
             )
-            progress.remove_task(bar)
             name = unique_name(file_name(Path(image.name).stem), names)
             pictures = write_pictures(test, outputs, place / name, folder)
             megapixels = test.input.shape[0] * test.input.shape[1] / 1e6
@@ -129,8 +128,6 @@ def _score_table(
                 "name": name, "height": height, "width": width, "pictures": pictures,
                 "figures": {method: output.figures for method, output in outputs.items()},
             })  # fmt: skip
-            if not progress.console.is_terminal:  # there is no bar to look at
-                print(f"scored {number + 1}/{len(benchmark.images)}: {image.name}", flush=True)
     return _means(images, speeds), images
 
 
@@ -141,11 +138,17 @@ def outputs_of(
     level: float,
     advance: Advance | None = None,
 ) -> dict[str, Output]:
-    """Restore and score an example by each method."""
-    outputs = {}
+    """Restore and score an example by each method.
+
+    `advance` is called with the fraction done since the last call; the baseline takes no time.
+    """
+    outputs, timed = {}, sum(method.kind != "baseline" for method in methods)
+    share = advance and (lambda fraction: advance(fraction / timed))
     for method in methods:
         with _clock() as seconds:
-            pixels = method.restore(test, level, advance)
+            pixels = method.restore(test, level, share)
+        if share and method.kind == "classical":  # whose libraries don't tell
+            share(1.0)
         if method.kind == "baseline":
             figures = score_baseline(test, setting.protocol, level)
             outputs[method.name] = Output(pixels, figures, None)
@@ -158,20 +161,13 @@ def outputs_of(
 @contextlib.contextmanager
 def _clock() -> Iterator[Callable[[], float | None]]:
     """Give a function that, afterwards, returns the seconds spent; None if JAX compiled."""
-    compiled = []
-
-    def listen(event: str, *_: object, **__: object) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(event)
-
-    end = None
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    begin = time.perf_counter()
-    try:
-        yield lambda: None if compiled else end - begin
-    finally:
-        end = time.perf_counter()
-        jax.monitoring.unregister_event_duration_listener(listen)
+    compiled, end = [], None
+    with when_compiled(lambda: compiled.append(True)):
+        begin = time.perf_counter()
+        try:
+            yield lambda: None if compiled else end - begin
+        finally:
+            end = time.perf_counter()
 
 
 def _means(images: list[dict], speeds: dict[str, list[tuple[float, float]]]) -> dict:

@@ -16,6 +16,7 @@ from nlrn_jax.config import scored_levels
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import patch_corners
+from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.scoring.benchmarks import Benchmark, tables
 from nlrn_jax.scoring.evaluate import outputs_of
 from nlrn_jax.scoring.gallery import comparison
@@ -77,18 +78,23 @@ class Validator:
         """
         return self._ever and (step == self._last or step % self._period == 0)
 
-    def score(self, variables: dict) -> Validation:
-        """Score {'params', 'batch_stats'} by the task's own protocol."""
+    def score(self, variables: dict, advance: Advance | None = None) -> Validation:
+        """Score {'params', 'batch_stats'} by the task's own protocol.
+
+        `advance` is called with the fraction done since the last call.
+        """
         config, setting = self._config, setting_of(self._config)
         model, way = build_model(config), way_of(config)
         restore = functools.partial(restore_example, model, variables, way)
         methods = [baseline(config.task), Method("NLRN", "network", restore)]
         rows, pictures = [], {}
+        parts = len(scored_levels(config)) * len(self.images)
+        share = advance and (lambda fraction: advance(fraction / parts))
         for level in scored_levels(config):
             for image in self.images:
                 crop = Image(image.name, _centre(image.pixels, config.checkpoint.crop))
                 test = example(crop, setting, level)
-                outputs = outputs_of(methods, setting, test, level)
+                outputs = outputs_of(methods, setting, test, level, share)
                 rows.append([output.figures["psnr"] for output in outputs.values()])
                 if image.name not in pictures:  # the first level's
                     pictures[image.name] = comparison(test, outputs)

@@ -3,18 +3,15 @@
 import contextlib
 import math
 import os
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
-from nlrn_jax.table import is_live
+from nlrn_jax.terminal import Progress, Work, spelt
 from nlrn_jax.training.record import NAME, Record
 
 LINE_SECONDS = 10.0  # between two plain progress lines
@@ -57,26 +54,26 @@ class Log:
         self._tensorboard = TensorBoard(folder / "tensorboard", kept_step + 1)
         self._last_step = last_step
         self._clock = clock
-        self._pace = _Pace(clock)
-        self._stream = stream or sys.stdout
-        self._console = Console(file=self._stream)
-        self._bar = _progress_bar(self._console) if is_live(self._console) else None
-        self._task = None
+        self._steps = _Steps(first_step, last_step, clock)
+        self._progress = Progress(stream=stream, clock=clock, transient=False)
+        self._open = contextlib.ExitStack()
         self._printed_at = -math.inf
-        self._unprinted = ""
+        self._unprinted = False
         if self._record.dropped:
             lines = "line" if self._record.dropped == 1 else "lines"
             dropped = f"dropped {self._record.dropped} {lines} written after step {first_step}"
             self.say(f"{folder / NAME}: {dropped}")
 
     def __enter__(self) -> "Log":
+        self._open.enter_context(self._progress)
+        if self._steps.left:
+            self._open.enter_context(self._progress.showing(self._steps))
         return self
 
     def __exit__(self, kind: type | None = None, *_) -> None:
         if self._unprinted:
-            self.say(self._unprinted)
-        if self._task is not None:
-            self._bar.stop()
+            self._progress.speak()
+        self._open.close()
         self._record.close()
         # after an error its own words matter, not that the rest could not be written either
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
@@ -108,29 +105,23 @@ class Log:
 
         The first and the last call always get their line.
         """
-        status = _status(float(loss), self._pace.update(step), self._last_step - step, note)
-        if self._bar is not None:
-            self._draw(step, status)
-            return
-        digits = len(str(self._last_step))
-        self._unprinted = f"step {step:>{digits}}/{self._last_step}  {status}"
-        if step >= self._last_step or self._clock() - self._printed_at >= LINE_SECONDS:
-            self.say(self._unprinted)
-            self._printed_at = self._clock()
-            self._unprinted = ""
+        self._steps.update(step, float(loss), note)
+        now = self._clock()
+        self._unprinted = step < self._last_step and now - self._printed_at < LINE_SECONDS
+        if not self._unprinted:
+            self._progress.speak()
+            self._printed_at = now
+
+    @contextlib.contextmanager
+    def work(self, name: str) -> Iterator[Work]:
+        """Show work other than steps that goes on within the `with`, such as compiling."""
+        with self._progress.work(name) as work:
+            yield work
+        self._steps.go_on()
 
     def say(self, text: str) -> None:
         """Print one line, above the bar if there is one."""
-        if self._bar is not None:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(text, file=self._stream, flush=True)
-
-    def _draw(self, step: int, status: str) -> None:
-        if self._task is None:
-            self._task = self._bar.add_task("", total=self._last_step, status=status)
-            self._bar.start()
-        self._bar.update(self._task, completed=step, status=status)
+        self._progress.say(text)
 
 
 class Silent:
@@ -152,6 +143,11 @@ class Silent:
 
     def progress(self, step: int, loss: float, note: str = "") -> None:
         """Show nothing."""
+
+    @contextlib.contextmanager
+    def work(self, name: str) -> Iterator[Work]:
+        """Show no work."""
+        yield Work(name)
 
     def say(self, text: str) -> None:
         """Say nothing."""
@@ -227,20 +223,47 @@ class _Pace:
         return self._steps / self._seconds if self._steps > 0 and self._seconds > 0 else None
 
 
-def _status(loss: float, steps_a_second: float | None, steps_left: int, note: str) -> str:
-    parts = [f"loss {loss:.4g}"]
-    if steps_a_second is not None:
-        digits = 2 if steps_a_second >= 1 else 4
-        left = timedelta(seconds=round(steps_left / steps_a_second))
-        parts += [f"{steps_a_second:.{digits}f} steps/s", f"left {left}"]
-    return "  ".join(parts + [note] * bool(note))
+class _Steps:
+    """The steps of a run, of the form `terminal.Shown`."""
 
+    def __init__(self, first: int, last: int, clock: Callable[[], float]):
+        self._step, self._last, self._clock = first, last, clock
+        self._pace, self._speed = _Pace(clock), None
+        self._said: list[str] = []  # of the last step done: its loss first, its note at the end
+        self._since = clock()
 
-def _progress_bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("step {task.completed}/{task.total}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[status]}", markup=False),
-        console=console,
-        refresh_per_second=4,
-    )
+    @property
+    def name(self) -> str:
+        return f"step {self._step}/{self._last}"
+
+    @property
+    def done(self) -> float:
+        return self._step / self._last
+
+    @property
+    def left(self) -> int:
+        return self._last - self._step
+
+    def update(self, step: int, loss: float, note: str) -> None:
+        self._step, self._speed, self._since = step, self._pace.update(step), self._clock()
+        self._said = [f"loss {loss:.4g}", *self._forecast(), *[note] * bool(note)]
+
+    def go_on(self) -> None:
+        """Let the next step begin now."""
+        self._since = self._clock()
+
+    def status(self) -> str:
+        age = self._clock() - self._since
+        running = f"step {self._step + 1} since {spelt(age)}"
+        return "  ".join(self._said + [running] * (age >= LINE_SECONDS and self.left > 0))
+
+    def line(self) -> str:
+        digits = len(str(self._last))
+        return f"step {self._step:>{digits}}/{self._last}  {self.status()}".rstrip()
+
+    def _forecast(self) -> list[str]:
+        if self._speed is None:
+            return []
+        digits = 2 if self._speed >= 1 else 4
+        left = timedelta(seconds=round(self.left / self._speed))
+        return [f"{self._speed:.{digits}f} steps/s", f"left {left}"]

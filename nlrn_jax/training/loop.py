@@ -6,7 +6,7 @@ with its rows of every batch; the first one alone shows and writes figures.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from nlrn_jax.network.mesh import (
 from nlrn_jax.network.model import count_parameters
 from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.pictures.panels import stack
+from nlrn_jax.terminal import working
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.curves import draw_curve
 from nlrn_jax.training.interruption import Interrupted, Interruption, tell
@@ -58,10 +59,13 @@ class Validator(Protocol):
     def due(self, step: int) -> bool:
         """Say whether the checkpoint of a step is validated."""
 
-    def score(self, variables: dict) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    def score(
+        self, variables: dict, advance: Callable[[float], None]
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Score {'params', 'batch_stats'}: figures by name, uint8 pictures by image.
 
-        Of the figures 'validation_psnr' and 'validation_baseline' are shown, dB.
+        Of the figures 'validation_psnr' and 'validation_baseline' are shown, dB. `advance` is
+        called with the fraction done since the last call.
         """
 
 
@@ -91,7 +95,8 @@ def train(
     record_split(workdir, images, validator.images)
     place = replicated(data_mesh())
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
-        state, damage = _newest(checkpoints, config, place)
+        with _preparing(workdir):
+            state, damage = _newest(checkpoints, config, place)
         first = int(state.step)
         with _open_log(workdir, first, max(first, config.train.steps)) as log:
             for line in damage:
@@ -100,6 +105,11 @@ def train(
             if first < config.train.steps:
                 state = _loop(config, state, images, validator, checkpoints, log)
     return state
+
+
+def _preparing(workdir: str | Path) -> contextlib.AbstractContextManager:
+    name = f"preparing {workdir}"
+    return contextlib.nullcontext() if jax.process_index() else working(name)
 
 
 def _newest(
@@ -164,10 +174,12 @@ def _loop(
             if saves and log.folder:  # that of the first process
                 draw_curve(log.folder / "curve.png", read_record(log.folder))
             if saves or stops:
-                checkpoints.save(state, config, validated.get("validation_psnr"))
+                with log.work(f"saving step {step}"):
+                    checkpoints.save(state, config, validated.get("validation_psnr"))
                 meter.restart()
             if step == last or stops or (saves and interruption.told):
-                checkpoints.wait()
+                with log.work(f"saving step {step}"):
+                    checkpoints.wait()
                 tell(f"interrupted; step {step} is saved, the same command goes on from there")
             if stops or (saves and interruption.told):
                 raise Interrupted(step, interruption.status)
@@ -186,7 +198,8 @@ def _loader(
     with contextlib.closing(
         batches(seen, config, done, jax.process_index(), processes)
     ) as iterator:
-        speed = processes * measure_speed(iterator)
+        with log.work("starting the loader"):
+            speed = processes * measure_speed(iterator)
         log.say(f"the loader gives {speed:,.0f} patches/s")
         yield iterator
 
@@ -196,7 +209,8 @@ def _compile(
 ) -> jax.stages.Compiled:
     log.say("compiling the step ...")
     begin = time.perf_counter()
-    compiled = trace_step(config, mesh, state).lower().compile()
+    with log.work("compiling the step"):
+        compiled = trace_step(config, mesh, state).lower().compile()
     log.say(f"compiled in {time.perf_counter() - begin:.1f} s")
     return compiled
 
@@ -276,7 +290,9 @@ def _validate(
     """Validate in every process: the others would only wait, and not for as long as it may take."""
     if not validator.due(step):
         return {}
-    figures, pictures = validator.score(on_first_device(evaluated_variables(state)))
+    variables = on_first_device(evaluated_variables(state))
+    with log.work(f"validating step {step}") as work:
+        figures, pictures = validator.score(variables, work.advance)
     for name, picture in pictures.items():
         log.image(step, f"validation/{Path(name).name}", picture)
     if log.folder:

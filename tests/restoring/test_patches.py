@@ -83,7 +83,7 @@ def test_progress_tells_the_fraction_that_each_batch_is(network):
     done = []
     restore_patches(*network, np.zeros((20, 13), np.float32), 9, 4, batch=5, advance=done.append)
     count = len(patch_corners((20, 13), 9, 4))
-    assert count % 5 and done == [5 / count] * (count // 5) + [count % 5 / count]
+    assert count % 5 and done == [0.0] + [5 / count] * (count // 5) + [count % 5 / count]
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (8,), (0, 4), (1, 8, 8, 1)])

@@ -264,6 +264,41 @@ def test_the_speed_follows_a_change_within_minutes(tmp_path):
     assert 1.0 <= speed < 1.01
 
 
+def test_a_step_of_a_minute_is_not_silent(tmp_path):
+    stream, clock = io.StringIO(), Clock()
+    with Log(tmp_path, 0, 4, stream=stream, clock=clock) as log:
+        for step in (1, 2):
+            for _ in range(25):
+                clock.now += 1
+                log._progress.beat()
+            log.progress(step, 9.0)
+    assert stream.getvalue().splitlines() == [
+        "step 0/4  step 1 since 10 s",
+        "step 0/4  step 1 since 20 s",
+        "step 1/4  loss 9",
+        "step 1/4  loss 9  step 2 since 10 s",
+        "step 1/4  loss 9  step 2 since 20 s",
+        "step 2/4  loss 9  0.0400 steps/s  left 0:00:50",
+    ]
+
+
+def test_compiling_and_validating_are_not_silent_and_not_counted_as_a_step(tmp_path):
+    stream, clock = io.StringIO(), Clock()
+    with Log(tmp_path, 0, 4, stream=stream, clock=clock) as log:
+        with log.work("validating step 0") as work:
+            for _ in range(4):
+                clock.now += 6
+                work.advance(1 / 8)
+                log._progress.beat()
+        clock.now += 11
+        log._progress.beat()
+    assert stream.getvalue().splitlines() == [
+        "validating step 0: 25%, 36 s left",
+        "validating step 0: 50%, 24 s left",
+        "step 0/4  step 1 since 11 s",
+    ]
+
+
 def test_a_note_ends_the_line_and_nan_is_shown(tmp_path):
     stream = io.StringIO()
     with Log(tmp_path, 0, 10, stream=stream, clock=Clock()) as log:

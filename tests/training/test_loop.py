@@ -182,7 +182,8 @@ class StandIn:
     def due(self, step):
         return step == 8
 
-    def score(self, variables):
+    def score(self, variables, advance):
+        advance(1.0)
         self.scored.append(variables)
         pictures = {f"folder/{i}.png": np.full((2, 3, 3), i, np.uint8) for i in range(9)}
         return {"validation_psnr": 30.0, "validation_baseline": self.baseline}, pictures
