@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.colours import palette
 from nlrn_jax.pictures.files import read_pixels
-from nlrn_jax.training.record import read_record, series
+from nlrn_jax.training.record import gains, read_record
 from nlrn_jax.writing import write_text
 
 ERROR_LEVELS = 32  # grey levels at which an error map is brightest
@@ -225,11 +225,10 @@ def _error(pixels: np.ndarray, original: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _curve(run: Path) -> dict | None:
-    """Return the training curves of a run: PSNR of the loss, and of the validation, by step."""
+    """Return the training curves of a run: gains over the input, of batches and validations."""
     lines = read_record(run)
     training, validation = (
-        [list(point) for point in zip(*series(lines, name), strict=True)]
-        for name in ("psnr", "validation_psnr")
+        [list(point) for point in zip(*gains(lines, of), strict=True)] for of in ("", "validation_")
     )
     if not training and not validation:
         return None

@@ -6,6 +6,7 @@ best by validation PSNR. The step says where the data go on: see `data/batches.p
 """
 
 import contextlib
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
@@ -115,9 +117,17 @@ class Checkpoints:
             self._manager.check_for_errors()
 
     def read_state(self, step: int, like: TrainState) -> TrainState:
-        """Read the state of a step onto the devices and with the structure of `like`, or shapes."""
-        target = ocp.args.StandardRestore(jax.tree.map(_placed, like))
-        return self._manager.restore(step, args=ocp.args.Composite(state=target))["state"]
+        """Read the state of a step onto the devices and with the structure of `like`, or shapes.
+
+        A sum that it lacks, since it was written before that sum was kept, is NaN.
+        """
+        kept = ocp.PyTreeCheckpointHandler().metadata(self._folder / str(step) / "state")["sums"]
+        there = {name: sum_ for name, sum_ in like.sums.items() if name in kept}
+        target = jax.tree.map(_placed, like.replace(sums=there))
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        state = self._manager.restore(step, args=args)["state"]
+        lacking = {name: _unknown(sum_) for name, sum_ in like.sums.items() if name not in kept}
+        return state.replace(sums=state.sums | lacking)
 
     def read_whole(self, steps: Sequence[int], like: TrainState) -> Whole:
         """Read the first of these steps that can be read; in all processes the same.
@@ -248,6 +258,11 @@ def _alone() -> ocp.options.MultiprocessingOptions:
 
 def _placed(array: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def _unknown(like: jax.Array) -> jax.Array:
+    nan = functools.partial(jnp.full, like.shape, jnp.nan, like.dtype)
+    return jax.jit(nan, out_shardings=like.sharding)()
 
 
 def _psnr(metrics: dict) -> float:

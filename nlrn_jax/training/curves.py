@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nlrn_jax.training.record import series
+from nlrn_jax.training.record import gains, series
 from nlrn_jax.writing import replaced
 
 # Told apart by the colour-blind too (Okabe and Ito 2008); then again, dashed.
@@ -33,19 +33,25 @@ class Curve(NamedTuple):
 
 
 def draw_curve(path: Path, lines: Sequence[Mapping]) -> None:
-    """Draw PSNR by step of one run: of its training loss, in validation, and of the baseline.
+    """Draw by how much a run gains over its input, by step: on what it trains on, in validation.
+
+    The two are of different pictures, so their PSNR would not compare. Records of earlier versions
+    know the input of validations only.
 
     Args:
       path: of the PNG, replaced as a whole.
       lines: of `metrics.jsonl`.
     """
-    figure, (axes,) = _figure(1)
-    steps, psnr = series(lines, "psnr")
-    axes.plot(steps, psnr, color=COLOURS[5], linewidth=1, label="training batches")
-    steps, psnr = series(lines, "validation_psnr")
-    axes.plot(steps, psnr, color=COLOURS[0], marker="o", markersize=3, label="validation")
-    _draw_baseline(axes, series(lines, "validation_baseline")[1], "validation, input")
-    axes.set(xlabel="step", ylabel="PSNR, dB")
+    # A layout that is computed would draw twice, and a short run draws often.
+    figure, (axes,) = _figure(1, layout=None)
+    figure.subplots_adjust(left=0.13, right=0.95, bottom=0.13, top=0.96)
+    training, validation = gains(lines), gains(lines, "validation_")
+    axes.plot(*training, color=COLOURS[5], linewidth=1, label="training batches")
+    axes.plot(*validation, color=COLOURS[0], marker="o", markersize=3, label="validation")
+    baseline = series(lines, "validation_baseline")[1][-1:]
+    label = "input" + "".join(f" ({psnr:.2f} dB in validation)" for psnr in baseline)
+    axes.axhline(0, color=GREY, linestyle="--", linewidth=1, label=label)
+    axes.set(xlabel="step", ylabel="gain of PSNR over the input, dB")
     axes.locator_params(axis="x", integer=True)
     axes.legend(frameon=False)
     _save(figure, path)
@@ -105,11 +111,11 @@ def draw_study(
     _save(figure, path)
 
 
-def _figure(panels: int):
+def _figure(panels: int, layout: str | None = "constrained"):
     """Return a matplotlib figure and its axes in a row, outside of pyplot's global state."""
     from matplotlib.figure import Figure  # half a second, and only who draws needs it
 
-    figure = Figure(figsize=(1.5 + 4.5 * panels, 4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(1.5 + 4.5 * panels, 4), dpi=100, layout=layout)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for panel in axes:
         panel.grid(color="#dddddd", linewidth=0.5)
@@ -121,11 +127,6 @@ def _draw_curves(axes, xlabel: str, curves: Sequence[tuple[Curve, Sequence[float
     for (curve, x), style in zip(curves, _styles(len(curves)), strict=True):
         axes.plot(x, curve.psnr, label=curve.name, linewidth=1.2, **style)
     axes.set(xlabel=xlabel, ylabel="validation PSNR, dB")
-
-
-def _draw_baseline(axes, values: Sequence[float], label: str) -> None:
-    if values:
-        axes.axhline(values[-1], color=GREY, linestyle="--", linewidth=1, label=label)
 
 
 def _styles(count: int) -> list[dict]:

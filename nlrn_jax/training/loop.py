@@ -256,21 +256,29 @@ class _Meter:
 
 
 def _figures(state: TrainState, config: ConfigDict) -> dict[str, float]:
-    """Return the means since the last line: loss in grey levels squared, its PSNR in dB, ..."""
+    """Return the means since the last line: loss in grey levels squared, its PSNR in dB, ...
+
+    The baseline is the PSNR of the same patches before restoration.
+    """
     sums = jax.device_get(state.sums)
-    loss = float(sums["loss"] / sums["steps"])
+    loss, before = (float(sums[name] / sums["steps"]) for name in ("loss", "baseline"))
     return {
         "loss": loss,
-        "psnr": float(10 * np.log10(255**2 / max(loss, 1e-12))),
+        "psnr": _psnr(loss),
+        "baseline": _psnr(before),
         "grad_norm": float(sums["grad_norm"] / sums["steps"]),
         # of the last step done: the schedule counts from 0
         "learning_rate": float(learning_rate(config.train)(int(state.step) - 1)),
     }
 
 
+def _psnr(loss: float) -> float:
+    return float(10 * np.log10(255**2 / np.maximum(loss, 1e-12)))
+
+
 def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> None:
     sums = jax.device_get(state.sums)
-    if all(np.isfinite(value) for value in sums.values()):
+    if all(np.isfinite(sums[name]) for name in ("loss", "grad_norm")):
         return
     kept = checkpoints.newest
     raise NotFiniteError(

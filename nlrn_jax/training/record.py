@@ -66,6 +66,18 @@ def series(lines: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]
     return [line["step"] for line in held], [line[name] for line in held]
 
 
+def gains(lines: Sequence[Mapping], of: str = "") -> tuple[list[int], list[float]]:
+    """Return steps and gains of the network over its input, dB, from the lines that tell both.
+
+    Args:
+      lines: of the record.
+      of: '' for the batches trained on, 'validation_' for the validation.
+    """
+    names = f"{of}psnr", f"{of}baseline"
+    held = [line for line in lines if all(line.get(name) is not None for name in names)]
+    return [line["step"] for line in held], [line[names[0]] - line[names[1]] for line in held]
+
+
 def _drop_lines_after(path: Path, step: int) -> int:
     """Rewrite JSON lines without the steps after `step`; return how many lines went.
 

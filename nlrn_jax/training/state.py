@@ -14,6 +14,8 @@ from nlrn_jax.network.mesh import by_batch, replicated
 from nlrn_jax.network.model import GREY_LEVELS, NLRN, build_model
 from nlrn_jax.training.optim import optimizer, rest_idle_biases
 
+SUMS = ("loss", "baseline", "grad_norm", "steps")
+
 
 @struct.dataclass
 class TrainState:
@@ -24,7 +26,8 @@ class TrainState:
       variables: {'params', 'batch_stats'} of the network.
       optimizer: state of the optax chain.
       average: exponential moving average of the variables, or None where it is off.
-      sums: loss, gradient norm and steps since the last line of figures, float32. They are part
+      sums: loss, baseline (the loss of the input), gradient norm and steps since the last line of
+        figures, float32; NaN where the run that was resumed kept no such sum. They are part
         of the state so that a run resumed between two lines writes the line it would have written.
     """
 
@@ -113,7 +116,12 @@ def train_step(
     updates, chain_state = chain.update(gradients, state.optimizer, state.variables["params"])
     params = optax.apply_updates(state.variables["params"], updates)
     variables = {"params": params, **updated}
-    figures = {"loss": loss, "grad_norm": optax.tree.norm(gradients), "steps": 1.0}
+    figures = {
+        "loss": loss,
+        "baseline": mean_squared_error(batch["input"], batch["target"], train.loss_crop),
+        "grad_norm": optax.tree.norm(gradients),
+        "steps": 1.0,
+    }
     state = TrainState(
         step=state.step + 1,
         variables=variables,
@@ -143,7 +151,7 @@ def evaluated_variables(state: TrainState) -> dict:
 
 def no_sums() -> dict[str, jax.Array]:
     """Return empty sums, one new buffer each: the step donates them."""
-    return {name: jnp.zeros((), jnp.float32) for name in ("loss", "grad_norm", "steps")}
+    return {name: jnp.zeros((), jnp.float32) for name in SUMS}
 
 
 def _average(average: dict | None, variables: dict, decay: float) -> dict | None:

@@ -186,17 +186,17 @@ def test_low_resolution_is_a_picture_of_its_own(photographs, tmp_path):
 def test_curves_and_explanations_of_runs_are_shown(photographs, tmp_path):
     run = tmp_path / "run"
     write_results(run / "evaluation", photographs)
-    rows = [{"step": step, "psnr": 20 + step / 100} for step in range(1, 2001)]
-    rows[999]["validation_psnr"] = 31.5
+    rows = [{"step": step, "psnr": 20 + step / 100, "baseline": 20.0} for step in range(1, 2001)]
+    rows[999] |= {"validation_psnr": 31.5, "validation_baseline": 30.0}
     rows[1]["psnr"] = None
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_pixels(run / "explain" / "a_1_2.png", photographs[0].pixels)
     _, data = page_data(write_report(run / "evaluation", [run, tmp_path / "elsewhere"]))
     (curve,) = data["curves"]
-    assert curve["run"] == "run" and curve["validation"] == [[1000, 31.5]]
+    assert curve["run"] == "run" and curve["validation"] == [[1000, 1.5]]
     assert 400 < len(curve["training"]) <= report.POINTS
-    for step, psnr in curve["training"][1:]:
-        assert psnr == pytest.approx(20 + step / 100)
+    for step, gain in curve["training"][1:]:
+        assert gain == pytest.approx(step / 100)
     (explanation,) = data["explanations"]
     assert explanation["name"] == "run: a, row 1, column 2"
     embedded = np.array(pixels_of(data["pictures"][explanation["picture"]]))
@@ -253,10 +253,10 @@ def test_a_picture_that_is_missing_or_of_another_size_is_named(photographs, tmp_
 
 def test_damaged_figures_of_a_run_are_named_but_a_line_cut_short_is_not(photographs, tmp_path):
     write_results(tmp_path, photographs)
-    line = '{"step": 1, "psnr": 20}\n'
+    line = '{"step": 1, "psnr": 20, "baseline": 17}\n'
     (tmp_path / "metrics.jsonl").write_text(line + '{"step"')
     _, data = page_data(write_report(tmp_path, [tmp_path]))
-    assert data["curves"][0]["training"] == [[1, 20]]
+    assert data["curves"][0]["training"] == [[1, 3]]
     (tmp_path / "metrics.jsonl").write_text('{"step"\n' + line)
     with pytest.raises(UserError, match=r"metrics\.jsonl"):
         write_report(tmp_path, [tmp_path])

@@ -45,6 +45,16 @@ def test_a_state_comes_back_though_steps_go_on_while_it_is_written(run, tiny_con
     assert_equal(checkpoints.read_state(6, create_state(tiny_config)), state)
 
 
+def test_a_sum_that_an_earlier_version_did_not_keep_is_unknown(run, tiny_config):
+    step, state, iterator, checkpoints = run
+    state, _ = step(state, next(iterator))
+    earlier = {name: sum_ for name, sum_ in state.sums.items() if name != "baseline"}
+    checkpoints.save(state.replace(sums=earlier), tiny_config, psnr=None)
+    read = checkpoints.read_state(1, create_state(tiny_config))
+    assert np.isnan(read.sums["baseline"]) and read.sums.keys() == state.sums.keys()
+    assert_equal(read.replace(sums=earlier), state.replace(sums=earlier))
+
+
 def test_the_newest_and_the_best_are_kept(run, tiny_config, tmp_path):
     step, state, iterator, checkpoints = run
     for psnr in (20.0, 29.0, 25.0, 24.0, 23.0):

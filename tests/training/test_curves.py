@@ -8,11 +8,14 @@ from nlrn_jax.training import curves
 from nlrn_jax.training.curves import Curve
 
 LINES = [
-    {"step": 5, "psnr": 20.0},
+    {"step": 3, "psnr": 20.0},  # by a version that did not know the input's
+    {"step": 5, "psnr": 20.0, "baseline": 20.25},
     {"step": 8, "validation_psnr": 21.0, "validation_baseline": 20.5},
-    {"step": 10, "psnr": None},
-    {"step": 15, "psnr": 22.0, "validation_psnr": 23.0, "validation_baseline": 20.5},
-]
+    {"step": 10, "psnr": None, "baseline": 20.0},
+    {"step": 12, "psnr": 20.0, "baseline": None},
+    {"step": 15, "psnr": 22.0, "baseline": 20.0, "validation_psnr": 23.0,
+     "validation_baseline": 20.5},
+]  # fmt: skip
 CURVES = [
     Curve("a", [10, 20], [60.0, 150.0], [24.0, 25.0]),
     Curve("b", [10, 20, 30], [90.0, 200.0, 330.0], [24.5, 25.5, 25.7]),
@@ -31,12 +34,41 @@ def points(line):
     return list(zip(*map(np.ndarray.tolist, map(np.asarray, line.get_data())), strict=True))
 
 
-def test_a_run_is_drawn_with_its_baseline_and_without_what_is_not_finite(drawn, tmp_path):
+def test_a_run_is_drawn_as_its_gain_over_the_input_without_what_is_not_finite(drawn, tmp_path):
     curves.draw_curve(tmp_path / "curve.png", LINES)
     training, validation, baseline = drawn[0].get_lines()
-    assert points(training) == [(5, 20.0), (15, 22.0)]
-    assert points(validation) == [(8, 21.0), (15, 23.0)]
-    assert set(baseline.get_ydata()) == {20.5}
+    assert points(training) == [(5, -0.25), (15, 2.0)]
+    assert points(validation) == [(8, 0.5), (15, 2.5)]
+    assert set(baseline.get_ydata()) == {0}
+    assert baseline.get_label() == "input (20.50 dB in validation)"
+    assert drawn[0].get_ylabel() == "gain of PSNR over the input, dB"
+
+
+def test_a_record_of_an_earlier_version_still_shows_its_validations(drawn, tmp_path):
+    lines = [{k: v for k, v in line.items() if k != "baseline"} for line in LINES]
+    curves.draw_curve(tmp_path / "curve.png", lines)
+    training, validation, _ = drawn[0].get_lines()
+    assert (points(training), points(validation)) == ([], [(8, 0.5), (15, 2.5)])
+
+
+def test_a_curve_is_drawn_once_and_nothing_of_it_is_cut_off(tmp_path, monkeypatch):
+    """A computed layout draws all twice, a third of a run of seconds."""
+    drawings = []
+
+    def look(drawing, path):
+        draw = drawing.draw
+        drawing.draw = lambda renderer: (drawings.append(renderer), draw(renderer))
+        drawing.savefig(path)
+        box = drawing.get_tightbbox()
+        assert 0 <= box.x0 < box.x1 <= 6 and 0 <= box.y0 < box.y1 <= 4  # inches
+
+    monkeypatch.setattr(curves, "_save", look)
+    for factor, stretch in ((0.01, 1), (1, 20_000), (12, 100)):
+        scaled = [{name: factor * v if v else v for name, v in line.items()} for line in LINES]
+        steps = [{"step": stretch * line["step"]} for line in LINES]
+        lines = [figures | step for figures, step in zip(scaled, steps, strict=True)]
+        curves.draw_curve(tmp_path / "curve.png", lines)
+    assert len(drawings) == 3
 
 
 def test_runs_are_drawn_by_step_and_by_time(drawn, tmp_path):
@@ -133,7 +165,8 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatc
 
 def test_a_run_without_a_figure_yet_can_be_drawn(drawn, tmp_path):
     curves.draw_curve(tmp_path / "curve.png", [])
-    assert all(not len(line.get_xdata()) for line in drawn[0].get_lines())
+    training, validation, _ = drawn[0].get_lines()
+    assert points(training) == points(validation) == []
 
 
 @pytest.mark.parametrize(

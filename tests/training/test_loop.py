@@ -136,11 +136,32 @@ def test_every_figure_is_written_and_finite(finished):
     lines = figures(finished[0])
     assert [line["step"] for line in lines] == [3, 4, 6, 8, 9, 12]
     assert set(lines[-1]) == {
-        "step", "loss", "psnr", "grad_norm", "learning_rate", "validation_psnr",
+        "step", "loss", "psnr", "baseline", "grad_norm", "learning_rate", "validation_psnr",
         "validation_baseline",
     }  # fmt: skip
     assert all(np.isfinite(list(line.values())).all() for line in lines)
     np.testing.assert_allclose(lines[0]["psnr"], 10 * np.log10(255**2 / lines[0]["loss"]))
+    assert abs(lines[0]["baseline"] - 10 * np.log10(255**2 / 25**2)) < 1  # of noise of 25
+
+
+def test_the_first_figures_after_a_checkpoint_of_an_earlier_version_lack_the_baseline_alone(
+    again, run, tmp_path, tiny_config
+):
+    """Lines are 3 steps apart, and the checkpoint of step 4 lies between two."""
+    folder, state = again
+    shutil.rmtree(folder / "checkpoints" / "12")
+    with Checkpoints(folder, keep=2) as checkpoints:
+        state = checkpoints.read_state(8, create_state(tiny_config))
+        earlier = {name: sum_ for name, sum_ in state.sums.items() if name != "baseline"}
+        shutil.rmtree(folder / "checkpoints" / "8")
+    with Checkpoints(folder, keep=2) as checkpoints:
+        checkpoints.save(state.replace(sums=earlier), tiny_config, None)
+    before = figures(folder)
+    run("a")
+    first, last = figures(folder)[-2:]
+    assert first["step"] == 9 and first["baseline"] is None
+    assert first | {"baseline": 0} == before[-2] | {"baseline": 0}
+    assert last == before[-1]
 
 
 def test_training_stops_at_once_when_the_loss_is_not_finite(

@@ -49,6 +49,18 @@ def test_the_loss_is_the_mean_square_in_grey_levels_over_the_central_square(crop
     np.testing.assert_allclose(mean_squared_error(output, target, crop), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("crop", [0, 5])
+def test_a_step_knows_the_loss_of_its_input(tiny_config, crop):
+    """By how much a run gains is seen against it."""
+    tiny_config.train.loss_crop = crop
+    batch, step = batch_for(tiny_config), stepper(tiny_config)
+    state, _ = step(create_state(tiny_config), batch)
+    before = mean_squared_error(batch["input"], batch["target"], crop)
+    np.testing.assert_allclose(state.sums["baseline"], before, rtol=1e-5)
+    state, _ = step(state, batch)
+    np.testing.assert_allclose(state.sums["baseline"], 2 * before, rtol=1e-5)
+
+
 def test_a_step_counts_and_sums_and_moves_every_tensor(tiny_config):
     state = create_state(tiny_config)
     after, loss = stepper(tiny_config)(state, batch_for(tiny_config))
