@@ -41,7 +41,11 @@ def report(photographs, tmp_path):
     results = write_results(tmp_path, photographs, methods)
     second = results["tables"][0] | {"label": "sigma 50"}
     write_results(tmp_path, photographs, methods, tables=[results["tables"][0], second])
-    lines = [f'{{"step": {s}, "psnr": {20 + s / 9}, "validation_psnr": 25}}\n' for s in (1, 50, 99)]
+    lines = [
+        f'{{"step": {s}, "psnr": {20 + s / 9}, "baseline": 20, "validation_psnr": 25,'
+        '"validation_baseline": 20}\n'
+        for s in (1, 50, 99)
+    ]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
     write_pixels(tmp_path / "explain" / "wave_3_4.png", np.zeros((300, 900, 3), np.uint8))
     return write_report(tmp_path, [tmp_path])
@@ -189,8 +193,48 @@ def test_the_sides_can_be_chosen_and_stay_for_the_next_image(opened):
     assert shown == page.locator(".strip figure").nth(1).locator("img").first.get_attribute("src")
 
 
+WINDOWS = pytest.mark.parametrize("window", [DESKTOP, PHONE], ids=["desktop", "phone"])
+
+
+@WINDOWS
+def test_the_page_begins_with_a_picture_and_ends_with_bookkeeping(opened, window):
+    page = opened(window)
+    first = page.locator(".pane img").first.bounding_box()
+    assert first["y"] < 300 and first["width"] > 0.4 * window["width"]
+    heads = page.locator("h1, h2, .pane, .list, .means, .curves, .explanation, .facts")
+    order = heads.evaluate_all(
+        "all => all.map(e => e.matches('h1, h2') ? e.tagName : e.className.split(' ')[0])"
+    )
+    shown = [name for index, name in enumerate(order) if name not in order[:index]]
+    assert shown == ["H1", "H2", "pane", "list", "means", "curves", "explanation", "facts"]
+    assert page.locator("h2").last.inner_text() == "How this was measured"
+
+
+def test_every_part_can_be_reached_from_the_top(opened):
+    page = opened()
+    links = page.get_by_role("navigation").get_by_role("link")
+    assert links.all_inner_texts() == page.locator("h2").all_inner_texts()
+    links.last.click()
+    assert page.locator(".facts").evaluate("e => e.getBoundingClientRect().top") < 900
+
+
+@WINDOWS
+def test_no_figure_of_a_table_is_cut_off(opened, window):
+    page = opened(window)
+    for table in page.get_by_role("table").all():
+        left, right = table.evaluate(
+            "t => (b => [b.left, b.right])(t.closest('.scroll').getBoundingClientRect())"
+        )
+        cells = table.locator("th, td").evaluate_all(
+            "all => all.map(c => { const r = document.createRange(); r.selectNodeContents(c);"
+            " const b = r.getBoundingClientRect(); return [b.left, b.right, c.innerText]; })"
+        )
+        assert cells and all(left <= a <= b <= right + 1 for a, b, text in cells if text)
+    assert page.locator("table.blocks").count()  # long names of methods: no table is so narrow
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("window", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@WINDOWS
 def test_nothing_is_wider_than_the_window_and_text_stands_out(opened, window, scheme):
     page = opened(window, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= window["width"]
@@ -206,10 +250,10 @@ def test_nothing_is_wider_than_the_window_and_text_stands_out(opened, window, sc
 
 def test_curves_fill_the_window_and_name_their_figures(opened):
     page = opened(PHONE)
-    svg = page.get_by_role("img", name="PSNR by training step")
+    svg = page.get_by_role("img", name="Gain by training step")
     assert 300 < svg.bounding_box()["width"] <= 350
     assert svg.locator("circle").count() == 3
-    assert svg.locator("title").first.text_content() == "step 1: 25.00 dB"
+    assert svg.locator("title").first.text_content() == "step 1: 5.00 dB"
     explanation = page.get_by_role("img", name="wave, row 3, column 4")
     assert explanation.bounding_box()["width"] > 600  # it scrolls in its own frame
 

@@ -9,8 +9,8 @@ function drawn(tag, attributes, ...children) {
   return made;
 }
 
-// Curves of runs: [{run, training: [[step, dB]...], validation: [[step, dB]...]}]. They are drawn
-// anew for every width, so that the letters keep their size.
+// Curves of runs: [{run, training: [[step, dB]...], validation: [[step, dB]...]}], gains over the
+// input. They are drawn anew for every width, so that the letters keep their size.
 function curves(runs) {
   const place = element("div", { class: "curves" });
   new ResizeObserver(([entry]) => {
@@ -19,7 +19,7 @@ function curves(runs) {
   }).observe(place);
   const keys = runs.flatMap((run, index) => [
     key(index, "", runs.length > 1 ? `${run.run}, validation` : "validation"),
-    key(index, "thin", runs.length > 1 ? `${run.run}, training loss` : "training loss"),
+    key(index, "thin", runs.length > 1 ? `${run.run}, training batches` : "training batches"),
   ]);
   return element("div", {}, element("div", { class: "legend quiet" }, ...keys), place);
 }
@@ -37,13 +37,13 @@ function plot(runs, width) {
   const x = scale(steps, MARGIN.left, width - MARGIN.right);
   const y = scale(values, HEIGHT - MARGIN.bottom, MARGIN.top);
   const path = (line) => line.map(([step, db]) => `${x(step).toFixed(1)},${y(db).toFixed(1)}`).join(" ");
-  return drawn("svg", { width, height: HEIGHT, role: "img", "aria-label": "PSNR by training step" },
+  return drawn("svg", { width, height: HEIGHT, role: "img", "aria-label": "Gain by training step" },
     ...values.flatMap((db) => [
       drawn("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(db), y2: y(db) }),
       drawn("text", { x: MARGIN.left - 8, y: y(db) + 4, "text-anchor": "end" }, shown(db)),
     ]),
     ...steps.map((step) => drawn("text", { x: x(step), y: HEIGHT - MARGIN.bottom + 18, "text-anchor": "middle" }, shown(step))),
-    drawn("text", { x: (MARGIN.left + width - MARGIN.right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "training step; PSNR in dB"),
+    drawn("text", { x: (MARGIN.left + width - MARGIN.right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, "training step; gain in dB"),
     ...runs.map((run, index) => drawn("g", { style: colour(index) },
       drawn("polyline", { class: "line training", points: path(run.training) }),
       drawn("polyline", { class: "line", points: path(run.validation) }),

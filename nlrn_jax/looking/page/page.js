@@ -1,13 +1,23 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("page");
-page.replaceChildren(header(), ...[overview(), ...data.tables.map(benchmark), training(), explanations()].filter(Boolean));
+// Pictures first, what was measured below them, bookkeeping last.
+const sections = [...data.tables.map(benchmark), overview(), training(), explanations(), bookkeeping()].filter(Boolean);
+page.replaceChildren(element("header", {}, element("h1", {}, data.title), contents()), ...sections);
 
-function header() {
+function contents() {
+  sections.forEach((section, index) => { section.id = `part-${index}`; });
+  const links = sections.map((section) =>
+    element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent));
+  return element("nav", { class: "quiet", "aria-label": "Contents" }, ...links);
+}
+
+function bookkeeping() {
   const facts = data.facts.flatMap(([name, value]) => [
     element("dt", {}, name),
     element("dd", {}, name === "command" || name === "commit" ? code(value) : value),
   ]);
-  return element("header", {}, element("h1", {}, data.title), element("dl", { class: "facts" }, ...facts));
+  return element("section", {}, element("h2", {}, "How this was measured"),
+    element("dl", { class: "facts" }, ...facts));
 }
 
 function code(text) {
@@ -18,12 +28,12 @@ function overview() {
   if (data.tables.length < 2) return null;
   return element("section", {}, element("h2", {}, "Overview"),
     element("p", { class: "quiet" }, "Mean PSNR in dB, and SSIM."),
-    element("div", { class: "scroll means" }, overviewTable(data.tables, data.methods)));
+    element("div", { class: "means" }, fitted(overviewTable(data.tables, data.methods))));
 }
 
 function benchmark(table) {
-  return element("section", {}, element("h2", {}, table.title),
-    element("div", { class: "scroll means" }, meansTable(table, data.methods)), ...images(table));
+  return element("section", {}, element("h2", {}, table.title), ...images(table),
+    element("h3", {}, "Means"), element("div", { class: "means" }, fitted(meansTable(table, data.methods))));
 }
 
 function images(table) {
@@ -48,7 +58,7 @@ function images(table) {
   const gain = table.ours === null ? "" : `Gain is that of ${table.ours}; the least comes first. `;
   const rest = pictured.length < table.images.length
     ? `Of ${pictured.length} of ${table.images.length} images the pictures are in this page: those of least and of greatest gain. ` : "";
-  const place = element("div", { class: "gallery" }, element("div", { class: "list scroll", tabindex: 0, role: "group", "aria-label": `Images, ${table.title}` }, list));
+  const place = element("div", { class: "gallery" });
   if (pictured.length > 0) {
     place.append(view.root);
     const first = lines.map(({ row }) => row).find((row) => row.views);
@@ -56,7 +66,9 @@ function images(table) {
     view.show(first);
     view.root.append(legend());
   }
-  return [element("h3", {}, "Images"), element("p", { class: "quiet" }, gain + rest), place];
+  const listed = { class: "list", tabindex: 0, role: "group", "aria-label": `Images, ${table.title}` };
+  place.append(element("div", listed, fitted(list), element("p", { class: "quiet" }, gain + rest)));
+  return [place];
 }
 
 function legend() {
@@ -72,7 +84,7 @@ function legend() {
 function training() {
   if (data.curves.length === 0) return null;
   return element("section", {}, element("h2", {}, "Training"),
-    element("p", { class: "quiet" }, "PSNR of the training loss, and of the validation images."), curves(data.curves));
+    element("p", { class: "quiet" }, "Gain of PSNR over the input, on the batches of training and in validation."), curves(data.curves));
 }
 
 function explanations() {

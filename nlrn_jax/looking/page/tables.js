@@ -1,13 +1,14 @@
 // A table whose headers sort it. Columns: {label, value(row), cell(row)}; a value is a number, a
 // string, or null, which sorts last. Returns the table and its rows in their present order.
 function sortableTable(columns, rows, sorted, caption) {
-  const body = element("tbody");
+  const body = element("tbody", { role: "rowgroup" }); // roles stay where CSS makes it no table
   const lines = rows.map((row) => {
-    const cells = columns.map((column) => element("td", {}, column.cell(row)));
-    return { row, line: element("tr", {}, ...cells) };
+    const cells = columns.map((column, index) =>
+      element("td", { role: "cell", "data-label": index ? column.label : null }, column.cell(row)));
+    return { row, line: element("tr", { role: "row" }, ...cells) };
   });
   const heads = columns.map((column) =>
-    element("th", { scope: "col" },
+    element("th", { scope: "col", role: "columnheader" },
       element("button", { type: "button", onclick: () => sort(column) }, column.label)));
 
   function sort(column, direction = null) {
@@ -23,9 +24,19 @@ function sortableTable(columns, rows, sorted, caption) {
 
   if (sorted) sort(sorted, "ascending");
   else body.append(...lines.map(({ line }) => line));
-  const table = element("table", { "aria-label": caption },
-    element("thead", {}, element("tr", {}, ...heads)), body);
+  const table = element("table", { "aria-label": caption, role: "table" },
+    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...heads)), body);
   return { table, lines };
+}
+
+// Lays a table out as one block for each row, every figure with its label, where it is too wide.
+function fitted(table) {
+  const place = element("div", { class: "scroll" }, table);
+  new ResizeObserver(() => {
+    table.classList.remove("blocks");
+    table.classList.toggle("blocks", table.scrollWidth > place.clientWidth);
+  }).observe(place);
+  return place;
 }
 
 function compare(a, b, sign) {

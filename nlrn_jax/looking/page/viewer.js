@@ -25,13 +25,13 @@ function viewer(pictures, step) {
   root.append(
     element("div", { class: "bar" }, title,
       element("div", { class: "group" },
-        button("‹", "Previous image", () => step(state.image, -1)), button("›", "Next image", () => step(state.image, 1))),
+        button("‹", "Previous image", () => step(state.image, -1)), button("›", "Next image", () => step(state.image, 1)))),
+    main, split,
+    element("div", { class: "bar sides" }, element("label", {}, "left ", left),
       element("div", { class: "group" },
         button("−", "Zoom out", () => zoomTo(state.zoom / STEP)),
         button("+", "Zoom in", () => zoomTo(state.zoom * STEP)),
-        button("Fit", "Fit", () => zoomTo(1)), level)),
-    main, split,
-    element("div", { class: "bar sides" }, element("label", {}, "left ", left),
+        button("Fit", "Fit", () => zoomTo(1)), level),
       element("label", {}, "right ", right)),
     strip);
   new ResizeObserver(applyZoom).observe(main);
