@@ -57,7 +57,6 @@ class Log:
         self._steps = _Steps(first_step, last_step, clock)
         self._progress = Progress(stream=stream, clock=clock, transient=False)
         self._open = contextlib.ExitStack()
-        self._printed_at = -math.inf
         self._unprinted = False
         if self._record.dropped:
             lines = "line" if self._record.dropped == 1 else "lines"
@@ -106,11 +105,10 @@ class Log:
         The first and the last call always get their line.
         """
         self._steps.update(step, float(loss), note)
-        now = self._clock()
-        self._unprinted = step < self._last_step and now - self._printed_at < LINE_SECONDS
+        recent = self._clock() - self._steps.told < LINE_SECONDS
+        self._unprinted = step < self._last_step and recent
         if not self._unprinted:
             self._progress.speak()
-            self._printed_at = now
 
     @contextlib.contextmanager
     def work(self, name: str) -> Iterator[Work]:
@@ -229,6 +227,7 @@ class _Steps:
     def __init__(self, first: int, last: int, clock: Callable[[], float]):
         self._step, self._last, self._clock = first, last, clock
         self._pace, self._speed = _Pace(clock), None
+        self.told = -math.inf  # when a line was last asked for
         self._said: list[str] = []  # of the last step done: its loss first, its note at the end
         self._since = clock()
 
@@ -258,6 +257,7 @@ class _Steps:
         return "  ".join(self._said + [running] * (age >= LINE_SECONDS and self.left > 0))
 
     def line(self) -> str:
+        self.told = self._clock()
         digits = len(str(self._last))
         return f"step {self._step:>{digits}}/{self._last}  {self.status()}".rstrip()
 

@@ -276,10 +276,20 @@ def test_a_step_of_a_minute_is_not_silent(tmp_path):
         "step 0/4  step 1 since 10 s",
         "step 0/4  step 1 since 20 s",
         "step 1/4  loss 9",
-        "step 1/4  loss 9  step 2 since 10 s",
-        "step 1/4  loss 9  step 2 since 20 s",
+        "step 1/4  loss 9  step 2 since 15 s",
         "step 2/4  loss 9  0.0400 steps/s  left 0:00:50",
     ]
+
+
+def test_a_line_that_was_due_by_itself_is_not_said_twice(tmp_path):
+    stream, clock = io.StringIO(), Clock()
+    with Log(tmp_path, 0, 100, stream=stream, clock=clock) as log:
+        for step in range(1, 26):
+            log.progress(step, 9.0)
+            clock.now += 1
+            log._progress.beat()
+    steps = [int(line.split()[1].split("/")[0]) for line in stream.getvalue().splitlines()]
+    assert steps == [1, 10, 20, 25]
 
 
 def test_compiling_and_validating_are_not_silent_and_not_counted_as_a_step(tmp_path):
