@@ -7,8 +7,10 @@ The other files here are lab notes that override a few of them. On the command l
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from nlrn_jax.errors import UserError
 
-def get_config() -> ConfigDict:
+
+def get_config(name: str = "") -> ConfigDict:
     """Return the published recipe (Liu et al. 2018 and the authors' first program)."""
     config = ConfigDict()
     config.task = "denoise"  # 'denoise' (Gaussian noise) or 'sr' (super-resolution)
@@ -68,7 +70,7 @@ def get_config() -> ConfigDict:
     config.evaluate.protocol = ""  # denoise[_clipped], sr_y[_float], sr_rgb; '': denoise or sr_y
     config.evaluate.levels = ()  # sigmas or scales; (): those trained for, of a range 15, 25, 50
     config.evaluate.classical = ""  # nl_means,tv,bm3d: classical denoisers to score as well
-    return config
+    return config if not name else variant(config, name)
 
 
 def quick(config: ConfigDict) -> ConfigDict:
@@ -91,7 +93,5 @@ def quick(config: ConfigDict) -> ConfigDict:
 def variant(config: ConfigDict, name: str) -> ConfigDict:
     """Return the recipe itself for '' and the small one for 'quick' (--config=FILE.py:quick)."""
     if name not in ("", "quick"):
-        raise ValueError(
-            f"unknown variant {name!r}: leave it out, or use :quick (denoise_25: or :cpu)"
-        )
+        raise UserError(f"there is no variant {name!r}: leave it out, or use :quick")
     return quick(config) if name == "quick" else config

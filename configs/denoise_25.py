@@ -25,6 +25,7 @@ run of 24,000.)
 from ml_collections import ConfigDict
 
 from configs import base
+from nlrn_jax.errors import UserError
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -32,6 +33,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base.get_config()
     config.task = "denoise"
     config.degrade.sigma = (25.0,)
+    if variant not in ("", "quick", "cpu"):
+        raise UserError(f"there is no variant {variant!r}: leave it out, or use :quick or :cpu")
     return cpu(config) if variant == "cpu" else base.variant(config, variant)
 
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from configs import denoise_25
+from nlrn_jax.errors import UserError
 
 
 class Recipe(NamedTuple):
@@ -59,6 +60,8 @@ RECIPES = {
 
 def get_config(variant: str = "10") -> ConfigDict:
     """Return what the members have in common; the variant is the minutes."""
+    if not variant.isdecimal() or not int(variant):
+        raise UserError(f"there is no variant {variant!r}: it is the minutes, as :10 or :30")
     config = denoise_25.get_config("cpu")
     config.checkpoint.every = 500
     return config

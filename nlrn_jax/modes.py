@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from nlrn_jax import arguments, options
 from nlrn_jax import config as configuration
-from nlrn_jax import options
-from nlrn_jax.data.sources import Image, read_images, require_size
+from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking.compare import compare
 from nlrn_jax.looking.explain import check, explain
@@ -56,8 +56,8 @@ def run() -> None:
         join(options.DISTRIBUTED.value)
     if (warning := find_devices()) and is_first() and mode not in ("plan", "compare"):
         print(warning, flush=True)
-    if is_first() and mode != "plan" and not options.WORKDIR.value:
-        print(f"run          {options.workdir()}: by --config; --workdir names another", flush=True)
+    if is_first() and mode != "plan":
+        _say_which_run(mode)
     if is_first() or mode == "train":
         _act(mode, options.CONFIG.value)
     if options.DISTRIBUTED.value:
@@ -67,6 +67,14 @@ def run() -> None:
 def _working(name: str) -> contextlib.AbstractContextManager:
     """Show work that goes on within the `with`, if this process is the one that speaks."""
     return working(name) if is_first() else contextlib.nullcontext()
+
+
+def _say_which_run(mode: str) -> None:
+    if options.is_by_recipe():
+        print(f"run          {options.workdir()}: by --config; --workdir names another", flush=True)
+    elif options.CONFIG.value and mode in ("restore", "explain"):
+        print(f"run          {options.workdir()}: its own configuration is read, not --config",
+              flush=True)  # fmt: skip
 
 
 def _act(mode: str, config: ConfigDict) -> None:
@@ -100,16 +108,18 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
     if not is_first():
         return
     _score(find_networks([str(workdir)], ["newest"], config), to_score, config, workdir)
+    restoring = ["--mode=restore", f"--workdir={workdir}", "--input=PHOTOS"]
     print(
         f"weights      {workdir}/checkpoints\n"
         f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
         f"pictures     {workdir}/evaluation\n"
-        f"curves       pip install tensorboard; tensorboard --logdir {workdir}\n"
-        f"use it       python -m nlrn_jax.main --mode=restore --workdir={workdir} --input=PHOTOS\n"
-        f"score it     {options.command_for('evaluate')} --config.data.eval=folder:PATH\n"
-        "own data     --config.data.train=folder:PATH, with another --workdir",
+        f"curves       pip install tensorboard; tensorboard --logdir {shlex.quote(str(workdir))}\n"
+        f"use it       {arguments.command(restoring)}\n"
+        f"score it     {arguments.command_for('evaluate')} --config.data.eval=folder:PATH",
         flush=True,
     )
+    if "samples" in split_sources(config.data.train):
+        print("own data     --config.data.train=folder:PATH, with another --workdir", flush=True)
 
 
 def run_evaluation(config: ConfigDict, workdir: Path) -> None:
@@ -120,7 +130,7 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
         held_out = [] if config.data.eval else held_out_images(networks)
         to_score = tables_to_score(networks[0].config, levels, held_out)
     require_installed(configuration.classical_names(config))
-    for line in remarks(networks, levels, config):
+    for line in remarks(networks, levels, config, list(options.overridden())):
         print(line, flush=True)
     _score(networks, to_score, config, workdir)
     print(
@@ -132,7 +142,7 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
 
 def run_study(config: ConfigDict, workdir: Path) -> None:
     """Train the members of a study, and show what they reach."""
-    members = read_members(options.recipe(), config, options.overridden())
+    members = read_members(options.recipe_file(), config, options.overridden())
     training, held_out = _images(config, workdir)
     require_size(training, max(map(patch_side, members.values())), "data.patch")
     record_split(workdir, training, held_out)  # for members that have yet to start
@@ -154,14 +164,14 @@ def run_comparison(workdir: Path) -> None:
 
 
 def run_restoration(workdir: Path) -> None:
-    """Restore picture files with the newest checkpoint of a workdir."""
+    """Restore picture files with a checkpoint of a workdir."""
     config = read_config(workdir)
     way = _way(config)
     scale = way.scale
     suffix = f"_x{scale}" if scale > 1 else "_restored"
     jobs, passed = find_jobs(Path(options.INPUT.value), options.OUTPUT.value, suffix)
     with working(f"reading the network of {workdir}"):
-        restore = restorer(*load(workdir), way)
+        restore = restorer(*load(workdir, options.CHECKPOINT.value[0]), way)
     if config.model.channels == 1:
         how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)
@@ -192,26 +202,32 @@ def _way(config: ConfigDict) -> Way:
 def run_explanation(workdir: Path) -> None:
     """Draw what the network of a workdir sees from one position of a picture."""
     config = read_config(workdir)
-    at, states = (
-        options.integers(options.AT),
-        options.STATES.value and options.integers(options.STATES),
-    )
+    at = arguments.integers(options.AT)
+    states = None if options.STATES.value is None else arguments.integers(options.STATES)
     if len(at) != 2:
         raise UserError(
             f"--at={','.join(options.AT.value)}: a row and a column are needed, as 120,80"
         )
     files = (flag.value and Path(flag.value) for flag in (options.INPUT, options.ORIGINAL))
     subject = read_subject(config, *files, options.scale(config))
-    name = f"{subject.name}_{at[0]}_{at[1]}.png"
-    path = Path(options.OUTPUT.value or workdir / "explain" / name)
+    path = _explained(workdir, f"{subject.name}_{at[0]}_{at[1]}.png")
     states = check(config, subject, at, states)
     check_output(path, np.uint8, has_alpha=False, overwrite=options.OVERWRITE.value)
     if path.with_suffix(".json").exists() and not options.OVERWRITE.value:
-        raise UserError(f"--output={path}: {path.stem}.json is there already; name another")
+        raise UserError(
+            f"{path.with_suffix('.json')}: exists already; name another --output, or --overwrite"
+        )
     with working(f"reading the network of {workdir}"):
-        model, variables = load(workdir)
+        model, variables = load(workdir, options.CHECKPOINT.value[0])
     explain(model, variables, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
+
+
+def _explained(workdir: Path, name: str) -> Path:
+    """Return the file of an explanation: --output, in it where that is a folder, or of the run."""
+    output = options.OUTPUT.value or f"{workdir}/explain/"
+    folder = Path(output)
+    return folder / name if output.endswith("/") or folder.is_dir() else folder
 
 
 def _images(config: ConfigDict, workdir: Path) -> tuple[list[Image], list[Image]]:
@@ -249,11 +265,11 @@ def _score(
             *classical(configuration.classical_names(config)),
             *map(network, networks),
         ]
-    command = shlex.join(["python", "-m", "nlrn_jax.main", *sys.argv[1:]])
-    evaluate(methods, networks[0].config, to_score, workdir / "evaluation", command)
+    command, folder = arguments.command(), workdir / "evaluation"
+    evaluate(methods, networks[0].config, to_score, folder, command)
     runs = dict.fromkeys(found.run for found in networks)
     with working("writing the report"):
-        report = write_report(workdir / "evaluation", runs)
+        report = write_report(folder, runs)
     print(f"look at it   {report}", flush=True)
 
 

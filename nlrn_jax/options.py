@@ -1,7 +1,7 @@
 """The flags of the command line, and what they say. Imports no JAX: `--help` answers at once."""
 
+import os
 import re
-import shlex
 import sys
 import textwrap
 from pathlib import Path
@@ -10,31 +10,58 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from nlrn_jax import arguments, recipe
 from nlrn_jax.errors import UserError
 
+# What is parsed, see `arguments.completed`; ml_collections too looks for --config.FIELD in it. Of
+# the command line itself it would read flag files as soon as this is imported.
+_ARGUMENTS: list[str] = []
+
+
+class _Recipe(flags.ArgumentParser):
+    """Loads what --config names, and knows which of its fields may be set."""
+
+    def parse(self, argument: str) -> ConfigDict:
+        try:
+            config = recipe.load(argument)
+            recipe.require_fields(config, arguments.given_fields(_ARGUMENTS))
+        except UserError as error:  # a ValueError would get the whole flag before it
+            raise flags.Error(str(error)) from error
+        return config.lock()
+
+
+def _define_place(name: str, text: str) -> flags.FlagHolder:
+    return flags.DEFINE(arguments.Place(), name, None, text)
+
+
 CONFIG = config_flags.DEFINE_config_file(
-    "config", help_string="recipe: configs/NAME.py, or configs/NAME.py:VARIANT such as :quick"
+    "config",
+    help_string="recipe: configs/NAME.py, or configs/NAME.py:VARIANT such as :quick",
+    sys_argv=_ARGUMENTS,
 )
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "folder of the run: made, or resumed; default: runs/NAME, or runs/NAME_VARIANT"
+flags.FLAGS["config"].parser = _Recipe()
+config_flags.register_flag_parser_for_type(int, arguments.WholeNumber())
+WORKDIR = _define_place(
+    "workdir", "folder of the run: made, or resumed; default: runs/NAME, or runs/NAME_VARIANT"
 )
-CACHE = flags.DEFINE_string("compilation_cache", None, "folder to keep compiled programs in")
+CACHE = _define_place("compilation_cache", "folder to keep compiled programs in")
 DISTRIBUTED = flags.DEFINE_string(
     "distributed", None, "train in several processes: auto (TPU pod, Slurm, Open MPI, Kubernetes),"
     " or INDEX/COUNT@HOST:PORT",
 )  # fmt: skip
-RUNS = flags.DEFINE_list(
-    "runs", None, "workdirs of runs, commas between; evaluate: default --workdir"
+RUNS = flags.DEFINE(
+    arguments.Places(), "runs", None, "workdirs of runs, commas between; evaluate: or --workdir"
 )
-CHECKPOINT = flags.DEFINE_list("checkpoint", "newest", "of each run: newest, best, or its step")
+CHECKPOINT = flags.DEFINE_list(
+    "checkpoint", "newest", "newest, best, or a step; evaluate: several, with commas between"
+)
 TOPOLOGY = flags.DEFINE_string("topology", "local", "machine to plan for, as v5e:4x4, or local")
 AT = flags.DEFINE_list("at", None, "Y,X: the position that looks, row and column from 0")
 STATES = flags.DEFINE_list("states", None, "states to draw, as 1,4,12; default: four of them")
-ORIGINAL = flags.DEFINE_string("original", None, "clean picture; without --input it is degraded")
-INPUT = flags.DEFINE_string("input", None, "picture, or folder of pictures")
-OUTPUT = flags.DEFINE_string(
+ORIGINAL = _define_place("original", "clean picture; without --input it is degraded")
+INPUT = _define_place("input", "picture, or folder of pictures")
+OUTPUT = _define_place(
     "output",
-    None,
     "file or folder (new: FOLDER/); default: beside the input; of an explanation, WORKDIR/explain",
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace outputs that exist")
@@ -83,13 +110,25 @@ MODES = {
     "restore": Mode(
         "restore pictures with a trained network",
         "--config=configs/sr_x3.py:quick --input=PHOTOS",
-        (INPUT, OUTPUT, OVERWRITE, SCALE, MEMORY, MAX_MEGAPIXELS, EXACT, ENSEMBLE, PATCHES, STRIDE),
+        (
+            CHECKPOINT,
+            INPUT,
+            OUTPUT,
+            OVERWRITE,
+            SCALE,
+            MEMORY,
+            MAX_MEGAPIXELS,
+            EXACT,
+            ENSEMBLE,
+            PATCHES,
+            STRIDE,
+        ),
         ("input", "photos"),
     ),
     "explain": Mode(
         "draw what a network looks at from one position",
         "--config=configs/sr_x3.py:quick --original=PHOTO.png --at=120,80",
-        (AT, STATES, INPUT, ORIGINAL, OUTPUT, OVERWRITE, SCALE),
+        (CHECKPOINT, AT, STATES, INPUT, ORIGINAL, OUTPUT, OVERWRITE, SCALE),
         ("at", "120,80"),
     ),
     "compare": Mode(
@@ -112,41 +151,43 @@ MODES = {
     ),
 }
 MODE = flags.DEFINE_enum("mode", "train", list(MODES), "what to do")
-HELP = ("--help", "-help", "-h", "--h", "-?", "--?", "--helpshort", "-helpshort")
+HELP = {"help", "helpshort", "helpfull", "helpxml", "h", "?"}
 
 
 def parse(argv: list[str]) -> list[str]:
     """Parse flags; what is wrong with them is one line and status 2."""
-    if any(argument in HELP for argument in argv[1:]):
-        print(usage(), flush=True)
+    if argv[1:2] == ["help"] or any(word[:1] == "-" and word.lstrip("-") in HELP for word in argv):
+        try:
+            print(usage(), flush=True)
+        except BrokenPipeError:  # as of `--help | head`; Python flushes again when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     try:
-        _require_config_file(argv)
-        rest = flags.FLAGS(argv)
-        if len(rest) > 1:
-            raise flags.Error(f"unexpected {rest[1]!r}: flags are written --name=value")
+        _ARGUMENTS[:] = arguments.completed(argv[1:])
+        _, *words = flags.FLAGS([argv[0], *_ARGUMENTS])
+        if words:
+            meant = f"--mode={words[0]}" if words[0] in MODES else "--name=value"
+            raise flags.Error(f"unexpected {words[0]!r}: flags are written {meant}")
         _require_needs()
-    except (AttributeError, KeyError) as error:  # how ml_collections says so
-        reason = error.args[0]
-        reason = reason.args[0] if isinstance(reason, KeyError) else reason
-        _refuse(f"the configuration has no such field: {reason}")
-    except flags.Error as error:  # of an error inside a config file, only the last line helps
-        _refuse(str(error).strip().splitlines()[-1])
-    return rest
+        _require_obeyed()
+    except (flags.Error, ValueError) as error:
+        _refuse(str(error))
+    return argv[:1]
 
 
 def usage() -> str:
     """Return what `--help` prints: the modes and every flag, grouped by mode."""
+    program = arguments.program()
     lines = [
         "The Non-Local Recurrent Network: trained, scored, and at work on pictures.",
         "",
-        "  python -m nlrn_jax.main --config=configs/NAME.py[:VARIANT] [--mode=MODE] [--FLAG=VALUE]",
+        f"  {program} --config=configs/NAME.py[:VARIANT] [--mode=MODE] [--FLAG=VALUE]",
         "",
         "In every mode",
         *_described(CONFIG),
         "  --config.SECTION.FIELD=VALUE",
         f"{'':27}a field of the recipe, as --config.train.steps=1000;",
-        f"{'':27}configs/base.py says what each means",
+        f"{'':27}{recipe.shipped()}/base.py says what each means",
         *_described(WORKDIR),
         *_described(MODE),
         *_described(CACHE),
@@ -154,7 +195,7 @@ def usage() -> str:
     for name, mode in MODES.items():
         default = " (the default)" if name == MODE.default else ""
         lines += ["", f"--mode={name}{default}: {mode.does}"]
-        lines.append(f"  python -m nlrn_jax.main {_of(name)}{mode.example}")
+        lines.append(f"  {program} {_of(name)}{mode.example}")
         for flag in mode.flags:
             lines += _described(flag)
     return "\n".join(lines)
@@ -186,35 +227,39 @@ def workdir() -> Path:
     """Return the folder of the run: `--workdir`, or by the recipe runs/NAME[_VARIANT]."""
     if WORKDIR.value:
         return Path(WORKDIR.value)
-    path, _, variant = recipe().partition(":")
-    name = "_".join(filter(None, (Path(path).stem, re.sub(r"[^\w.-]+", "_", variant))))
+    path, variant = recipe.find(_recipe())
+    if not is_by_recipe():
+        return path.parent
+    name = "_".join((path.stem, *(re.sub(r"[^\w.-]+", "_", word) for word in variant if word)))
     return Path("runs") / name
 
 
-def recipe() -> str:
-    """Return the recipe as it was named: configs/NAME.py, or configs/NAME.py:VARIANT."""
+def is_by_recipe() -> bool:
+    """Return whether the folder of the run is none that the command line names."""
+    return WORKDIR.value is None and not _recipe().endswith(".json")
+
+
+def recipe_file() -> str:
+    """Return where the recipe is found: PATH.py, or PATH.py:VARIANT."""
+    path, variant = recipe.find(_recipe())
+    return ":".join((str(path), *variant))
+
+
+def _recipe() -> str:
     return config_flags.get_config_filename(flags.FLAGS["config"])
 
 
-def overridden() -> list[str]:
-    """Return the fields of the configuration that the command line sets."""
-    return config_flags.get_override_values(flags.FLAGS["config"])
-
-
-def _require_config_file(argv: list[str]) -> None:
-    # ml_collections would report a missing file only at the flag's first use, in three lines.
-    for name in (arg.removeprefix("--config=") for arg in argv if arg.startswith("--config=")):
-        if not Path(name.split(":")[0]).is_file():
-            raise flags.Error(f"--config={name}: no such file; configs/ has the recipes")
+def overridden() -> dict[str, object]:
+    """Return the fields of the configuration that the command line sets, and their values."""
+    return config_flags.get_override_values(flags.FLAGS["config"]) if CONFIG.value else {}
 
 
 def _require_needs() -> None:
     name, example = MODES[MODE.value].needs
-    if flags.FLAGS[name].value in (None, "", []):
-        raise flags.Error(f"--{name} is missing, as in --{name}={example}")
+    if flags.FLAGS[name].value in (None, []):
+        other = "; or name the run: --workdir=RUN" if MODE.value == "evaluate" else ""
+        raise flags.Error(f"--{name} is missing, as in --{name}={example}{other}")
     example = "as in --workdir=runs/NAME"
-    if WORKDIR.value is not None and not WORKDIR.value.strip():  # such as --workdir=$UNSET
-        raise flags.Error(f"--workdir is empty: name a folder, {example}, or leave it out")
     if MODE.value == "compare" and WORKDIR.value is None:  # it belongs to no one run
         raise flags.Error(f"--workdir is missing, {example}")
     if MODE.value != "plan" and WORKDIR.value is None and CONFIG.value is None:
@@ -222,20 +267,50 @@ def _require_needs() -> None:
             f"--workdir is missing, {example}; or name the recipe of the run, as in "
             "--config=configs/NAME.py"
         )
+    if len(RUNS.value or []) > 1 and WORKDIR.value is None and not is_by_recipe():
+        raise flags.Error("--workdir is missing, for results of several --runs: name a folder")
+
+
+def _require_obeyed() -> None:
+    """Refuse flags that the mode would not obey, by itself or beside the others."""
+    mode = MODE.value
+    own = {flag.name for other in MODES.values() for flag in other.flags}
+    for name in sorted(own - {flag.name for flag in MODES[mode].flags}):
+        if flags.FLAGS[name].present:
+            modes = [other for other in MODES if name in {f.name for f in MODES[other].flags}]
+            raise flags.Error(
+                f"--{name} is a flag of --mode={' and --mode='.join(modes)}: --mode={mode} does "
+                "not obey it; leave it out"
+            )
+    fields = [f"config.{name}" for name in overridden()]
+    if mode == "compare" and CONFIG.value:
+        fields.append("config")
+    if fields and mode in ("restore", "explain", "compare"):
+        raise flags.Error(
+            f"--{fields[0]}: --mode={mode} reads the run's own configuration; leave it out"
+        )
+    _require_sense(mode)
+
+
+def _require_sense(mode: str) -> None:
+    """Refuse values of flags that say nothing, or nothing together."""
+    if PATCHES.value is None and flags.FLAGS["stride"].present:
+        raise flags.Error("--stride lies between patches: name their side too, as in --patches=45")
+    if PATCHES.value and EXACT.value:
+        raise flags.Error("--exact is of tiles, and --patches takes none: leave one of them out")
+    for name, value in overridden().items():
+        if value is None and name != "model.neighborhood":
+            raise flags.Error(f"--config.{name}=None: a value is needed")
+    wanted = len(CHECKPOINT.value) == 1 or mode == "evaluate"
+    if not (wanted and CHECKPOINT.value and all(CHECKPOINT.value)):
+        several = "" if mode != "evaluate" else ", or several with commas between"
+        given = ",".join(CHECKPOINT.value)
+        raise flags.Error(f"--checkpoint={given}: name one, newest, best or its step{several}")
 
 
 def _refuse(message: str) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
     sys.exit(2)
-
-
-def integers(flag: flags.FlagHolder) -> list[int]:
-    """Read a flag of whole numbers with commas between."""
-    try:
-        return [int(number) for number in flag.value]
-    except ValueError:
-        given = ",".join(flag.value)
-        raise UserError(f"--{flag.name}={given}: whole numbers, with commas between") from None
 
 
 def scale(config: ConfigDict) -> int:
@@ -257,10 +332,3 @@ def memory() -> int | None:
     if not match:
         raise UserError(f"--memory={text}: write it as 4GiB or 500MiB")
     return int(float(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2].upper()))))
-
-
-def command_for(mode: str) -> str:
-    """Repeat the command as typed, with another mode."""
-    dropped = ("--mode", "--config.data.eval", "--distributed")
-    kept = [arg for arg in sys.argv[1:] if not arg.startswith(dropped)]
-    return shlex.join(["python", "-m", "nlrn_jax.main", *kept, f"--mode={mode}"])

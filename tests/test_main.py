@@ -25,6 +25,7 @@ from nlrn_jax import load, main, modes, restore
 from nlrn_jax.data.batches import Patch
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model
+from nlrn_jax.training import run
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import claim_workdir
 from nlrn_jax.training.state import create_state
@@ -172,7 +173,6 @@ CASES = {
     "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
     "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
     "no runs to compare": (["--mode=compare"], 2, "--runs is missing"),
-    "comparing no run": (["--mode=compare", "--runs={}/good"], 1, "{}/good is not the folder"),
     "a study of a plain recipe": (["--mode=study"], 1, "denoise_25.py has no members()"),
     "setting what is studied": (
         ["--mode=study", "--config=configs/study_steps.py:quick"], 1, "--config.model.steps is what"
@@ -209,6 +209,12 @@ def test_a_missing_flag_is_asked_for_with_an_example(given, missing, command):
     assert_one_line(outcome.err, f"--{missing} is missing, as in --{missing}=")
 
 
+def test_comparing_what_is_no_run_is_one_line(command, files):
+    outcome = command("--mode=compare", f"--runs={files}/good", f"--workdir={files}/run")
+    assert outcome.status == 1
+    assert_one_line(outcome.err, f"{files}/good is not the folder")
+
+
 def test_a_workdir_of_another_configuration_is_left_as_it_is(command, files):
     claim_workdir(files / "run", base.quick(sr_x2.get_config()))
     before = (files / "run" / "config.json").read_bytes()
@@ -241,6 +247,7 @@ def test_a_run_says_where_everything_is_and_can_be_scored_again(command, files):
     for place in (*kept, "evaluation/results.json", "evaluation/report.html"):
         assert f"{files}/run/{place}" in places
     assert all(Path(place).exists() for place in places)
+    assert "own data" not in trained.out  # which these are
     (line,) = (line for line in trained.out.splitlines() if line.startswith("score it"))
     again = [word for word in shlex.split(line) if word.startswith("--")]
     assert again == [*arguments, "--mode=evaluate", "--config.data.eval=folder:PATH"]
@@ -293,6 +300,21 @@ def test_a_run_is_evaluated_as_it_was_trained_whatever_the_recipe(trained, comma
     ]  # fmt: skip
     assert f"{trained}/run/evaluation/results.json" in outcome.out
     assert f"earlier results, of another question, are now in {trained}/run/" in outcome.out
+
+
+def test_a_run_is_evaluated_without_a_recipe(trained, command):
+    fields = [f"--config.data.eval=folder:{trained}/good", "--config.evaluate.stride=12"]
+    outcome = command("--mode=evaluate", f"--workdir={trained}/run", *fields)
+    assert not outcome.status
+    assert "used as it was trained" not in outcome.out
+    assert results_in(trained / "run")["settings"]["stride"] == 12
+
+
+def test_a_field_that_scoring_does_not_obey_is_said(trained, command):
+    given = ["--config.train.clip=1", "--config.data.eval=", "--config.evaluate.stride=12"]
+    outcome = command("--mode=evaluate", f"--workdir={trained}/run", *given)
+    (note,) = (line for line in outcome.out.splitlines() if "used as it was trained" in line)
+    assert "train.clip: 2.5 there, 1.0 now" in note and "data.eval" not in note
 
 
 def test_several_runs_stand_in_one_table_in_a_folder_of_its_own(trained, command, tmp_path):
@@ -417,6 +439,29 @@ def make_run(workdir, config, *scores):
     return states
 
 
+@pytest.mark.parametrize("checkpoint", ["newest", "best", "1"])
+def test_pictures_are_restored_with_the_checkpoint_that_is_named(
+    trained, checkpoint, command, monkeypatch, tmp_path
+):
+    loaded = []
+
+    def load(*arguments):
+        loaded.append(arguments)
+        return run.load(*arguments)
+
+    monkeypatch.setattr(modes, "load", load)
+    place = [f"--checkpoint={checkpoint}", f"--output={tmp_path}"]
+    assert not command(*restoring(trained, "--input={}/photos/a.png", *place)).status
+    assert loaded == [(trained / "run", checkpoint)]
+
+
+def test_a_recipe_beside_a_workdir_is_said_to_be_unread(trained, command, tmp_path):
+    given = ["--input={}/photos/a.png", "--config=configs/sr_x3.py", f"--output={tmp_path}"]
+    outcome = command(*restoring(trained, *given))
+    first = outcome.out.splitlines()[0]
+    assert first == f"run          {trained}/run: its own configuration is read, not --config"
+
+
 def test_a_failed_picture_shows_in_the_last_line_and_the_status(trained, command, tmp_path):
     outcome = command(*restoring(trained, "--input={}/photos", f"--output={tmp_path}/out"))
     assert outcome.status == 1
@@ -467,6 +512,8 @@ def test_training_says_what_it_converts_and_passes_over(command, tmp_path):
         (["--input={}/good", "--scale=3"], 1, "--scale=3"),
         (["--input={}/good", "--patches=0"], 2, "patches"),
         (["--input={}/good", "--patches=4", "--stride=5"], 1, "--stride=5"),
+        (["--input={}/good", "--checkpoint=9"], 1, "no checkpoint 9; there are newest, best"),
+        (["--input={}/good", "--checkpoint=bset"], 1, "no checkpoint bset; there are newest"),
     ],
 )
 def test_what_cannot_be_restored_is_said_before_anything_is_compiled(
@@ -493,6 +540,17 @@ def test_what_a_position_sees_is_drawn_where_the_program_says(trained, command):
     assert_one_line(again.err, "0_39_0.png: exists already")
 
 
+@pytest.mark.parametrize("folder", ["", "new/"])
+def test_an_explanation_may_go_into_a_folder(trained, folder, command, tmp_path):
+    place = [f"--output={tmp_path}/{folder}", "--checkpoint=1", "--states=1"]
+    assert not command(*explaining(trained, "--input={}/good/0.png", "--at=3,4", *place)).status
+    assert {path.name for path in (tmp_path / folder).iterdir()} == {"0_3_4.png", "0_3_4.json"}
+    (tmp_path / folder / "0_3_4.png").unlink()
+    again = command(*explaining(trained, "--input={}/good/0.png", "--at=3,4", *place))
+    assert again.status == 1 and not again.compilations
+    assert_one_line(again.err, "0_3_4.json: exists already; name another --output, or --overwrite")
+
+
 @pytest.mark.parametrize(
     "extra, status, culprit",
     [
@@ -505,6 +563,8 @@ def test_what_a_position_sees_is_drawn_where_the_program_says(trained, command):
         (["--at=1,2", "--original={}/photos/bad.png"], 1, "photos/bad.png"),
         (["--at=1,2", "--input={}/good"], 1, "{}/good: is a folder"),
         (["--at=1,2", "--input={}/good/0.png", "--states=0,1"], 1, "--states=0,1"),
+        (["--at=1,2", "--input={}/good/0.png", "--states="], 1, "--states="),
+        (["--at=1,2", "--input={}/good/0.png", "--checkpoint=9"], 1, "no checkpoint 9"),
         (["--at=1,2", "--input={}/good/0.png", "--output={}/x.txt"], 1, "x.txt"),
         (["--at=1,2", "--input={}/good/0.png", "--original={}/photos/a.png"], 1, "a.png: 13 x 17"),
     ],

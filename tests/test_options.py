@@ -1,6 +1,7 @@
 """The flags: what `--help` says of them, and where a run lies that names no workdir."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from nlrn_jax import options
+from configs import base, sr_x3
+from nlrn_jax import arguments, options
+from nlrn_jax.config import to_json
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")
@@ -112,3 +115,198 @@ def test_every_public_name_can_be_had():
 def test_a_run_lies_where_it_is_told_or_else_by_its_config(arguments, folder, parsed):
     parsed(*arguments)
     assert options.workdir() == Path(folder)
+
+
+def refused(parsed, capsys, *arguments):
+    """Return the one line that a command line is refused with."""
+    with pytest.raises(SystemExit) as end:
+        parsed(*arguments)
+    out, err = capsys.readouterr()
+    assert end.value.code == 2 and not out
+    assert re.fullmatch(r"error: [^\n]+\n", err), err
+    return err
+
+
+# The least command line of each mode.
+LEAST = {
+    "train": ["--config=configs/sr_x3.py"],
+    "evaluate": ["--config=configs/sr_x3.py"],
+    "restore": ["--workdir=a", "--input=a.png"],
+    "explain": ["--workdir=a", "--at=1,2"],
+    "compare": ["--workdir=a", "--runs=a,b"],
+    "study": ["--config=configs/study_steps.py"],
+    "plan": ["--config=configs/sr_x3.py"],
+}
+VALUES = {
+    "distributed": "auto", "runs": "a,b", "checkpoint": "best", "topology": "v5e:4x4",
+    "at": "1,2", "states": "1", "original": "a.png", "input": "a.png", "output": "b.png",
+    "overwrite": "true", "scale": "3", "memory": "4GiB", "exact": "true", "ensemble": "true",
+    "patches": "45", "stride": "7",
+}  # fmt: skip
+OF_A_MODE = {flag.name for mode in options.MODES.values() for flag in mode.flags}
+
+
+def test_each_flag_of_a_mode_has_a_value_here():
+    assert VALUES.keys() == OF_A_MODE and LEAST.keys() == options.MODES.keys()
+
+
+@pytest.mark.parametrize("mode", options.MODES)
+@pytest.mark.parametrize("flag", sorted(VALUES))
+def test_a_flag_is_obeyed_or_refused_by_each_mode(mode, flag, parsed, capsys):
+    obeyed = {held.name for held in options.MODES[mode].flags}
+    given = [f"--mode={mode}", *LEAST[mode], f"--{flag}={VALUES[flag]}"]
+    if flag == "stride":
+        given.append("--patches=45")
+    if flag in obeyed:
+        parsed(*given)
+    else:
+        line = refused(parsed, capsys, *given)
+        assert f"--mode={mode} does not obey it" in line and "is a flag of --mode=" in line
+
+
+@pytest.mark.parametrize("mode", ["restore", "explain", "compare"])
+def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, capsys):
+    given = [f"--mode={mode}", "--config=configs/sr_x3.py", *LEAST[mode], "--config.seed=3"]
+    assert "--config.seed: " in refused(parsed, capsys, *given)
+
+
+@pytest.mark.parametrize(
+    "mode, given, said",
+    [
+        ("compare", ["--config=configs/sr_x3.py"], "--config: "),
+        ("restore", ["--stride=5"], "--stride"),
+        ("restore", ["--patches=9", "--exact"], "--exact"),
+        ("restore", ["--checkpoint=newest,best"], "--checkpoint=newest,best"),
+        ("restore", ["--checkpoint="], "--checkpoint="),
+        ("explain", ["--checkpoint=1,2"], "--checkpoint=1,2"),
+        ("evaluate", ["--checkpoint="], "--checkpoint="),
+        ("evaluate", ["--checkpoint=1,,2"], "--checkpoint=1,,2"),
+        ("evaluate", ["--config=configs/sr_x2.py"], "configs/sr_x3.py and configs/sr_x2.py"),
+        ("evaluate", ["--runs=a,,b"], "--runs"),
+        ("evaluate", ["--runs="], "--runs"),
+        ("train", ["--workdir= "], "--workdir"),
+        ("train", ["--compilation_cache="], "--compilation_cache"),
+        ("train", ["--workdir=~no_such_user_here/x"], "./~no_such_user_here/x"),
+        ("restore", ["--output="], "--output"),
+        ("train", ["--flagfile=nowhere"], "nowhere"),
+        ("train", ["--flagfile"], "flagfile"),
+        ("train", ["--nooverwrite=3"], "overwrite"),
+        ("train", ["restore"], "written --mode=restore"),
+        ("train", ["--config.train=3"], "--config.train is a section"),
+        ("train", ["--config.train.steps=None"], "--config.train.steps=None"),
+        ("train", ["--config.train.learning_rate=None"], "--config.train.learning_rate=None"),
+        ("train", ["--config.degrade.sigma"], "--config.degrade.sigma"),
+        ("train", ["--config.degrade.sigma=(1,2"], "--config.degrade.sigma"),
+        ("train", ["--noconfig.train.steps"], "config.train.steps"),
+        ("study", ["--config=configs/sr_x3.py"], "given twice"),
+    ],
+)
+def test_what_is_no_command_line_is_refused_in_a_line(mode, given, said, parsed, capsys):
+    assert said in refused(parsed, capsys, f"--mode={mode}", *LEAST[mode], *given)
+
+
+@pytest.mark.parametrize("text, window", [("5", 5), ("None", None), ("none", None)])
+def test_the_window_can_be_none_again_as_an_error_recommends(text, window, parsed):
+    parsed("--config=configs/study_window.py", f"--config.model.neighborhood={text}")
+    assert options.CONFIG.value.model.neighborhood == window
+    assert options.overridden() == {"model.neighborhood": window}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--config", "configs/sr_x3.py", "--mode", "plan", "--config.train.steps", "7"],
+        ["-config=configs/sr_x3.py", "-mode=plan", "-config.train.steps=7"],
+        ["--config.train.steps=7", "--mode=plan", "--config=configs/sr_x3.py"],
+        ["--flagfile={}/flags", "--mode=plan"],
+        ["--config=configs/sr_x3.py", "--config=configs/sr_x3.py", "--flagfile", "{}/flags"],
+    ],
+)
+def test_flags_are_written_in_the_usual_ways(given, parsed, tmp_path):
+    (tmp_path / "flags").write_text(
+        "# kept\n--config=configs/sr_x3.py\n--config.train.steps=7\n--mode=plan\n"
+    )
+    parsed(*(word.format(tmp_path) for word in given))
+    assert options.MODE.value == "plan" and options.CONFIG.value.train.steps == 7
+    assert options.workdir() == Path("runs/sr_x3")
+
+
+@pytest.mark.parametrize("flag", ["workdir", "input", "output", "compilation_cache"])
+def test_a_tilde_is_the_home_folder_in_every_flag_that_is_a_path(flag, parsed, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parsed("--mode=restore", "--workdir=a", "--input=a.png", f"--{flag}=~/x")
+    assert flags.FLAGS[flag].value == "/home/me/x"
+
+
+def test_a_tilde_is_the_home_folder_in_lists_of_paths_too(parsed, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parsed("--mode=compare", "--workdir=~", "--runs=a,~/b")
+    assert options.RUNS.value == ["a", "/home/me/b"] and options.workdir() == Path("/home/me")
+
+
+def test_a_tilde_is_the_home_folder_of_an_original_too(parsed, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parsed("--mode=explain", "--workdir=~", "--at=1,2", "--original=~/c")
+    assert options.ORIGINAL.value == "/home/me/c"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Make a folder with the configuration of a run."""
+    (tmp_path / "run").mkdir()
+    config = base.quick(sr_x3.get_config())
+    (tmp_path / "run" / "config.json").write_text(to_json(config))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("given", [["--workdir={}"], ["--runs={}"], ["--config={}/config.json"]])
+def test_evaluation_reads_the_configuration_of_its_run(given, parsed, run):
+    given = [word.format(run) for word in given]
+    parsed("--mode=evaluate", *given, "--config.evaluate.stride=5")
+    config = options.CONFIG.value
+    assert (config.model.filters, config.evaluate.stride) == (32, 5)
+    assert options.workdir() == run and not options.is_by_recipe()
+
+
+def test_results_of_several_runs_want_a_folder(parsed, run, capsys):
+    line = refused(parsed, capsys, "--mode=evaluate", f"--runs={run},{run}")
+    assert "--workdir is missing" in line
+    parsed("--mode=evaluate", f"--runs={run},{run}", "--workdir=both")
+    assert options.workdir() == Path("both")
+
+
+def test_evaluation_of_nothing_asks_for_a_recipe_or_a_run(parsed, capsys):
+    assert "--workdir=RUN" in refused(parsed, capsys, "--mode=evaluate")
+    assert "a is not the folder of a run" in refused(
+        parsed, capsys, "--mode=evaluate", "--workdir=a"
+    )
+
+
+@pytest.mark.parametrize("word", ["help", "--helpfull", "--helpshort", "-?", "-help"])
+def test_help_is_shown_whatever_it_is_called(word, parsed, capsys):
+    with pytest.raises(SystemExit) as end:
+        parsed(word)
+    assert end.value.code == 0 and capsys.readouterr().out == options.usage() + "\n"
+
+
+def test_help_says_how_the_program_was_called(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/nlrn-jax"])
+    assert "  nlrn-jax --mode=restore " in options.usage()
+    assert "nlrn_jax.main" not in options.usage()
+
+
+def test_help_may_be_cut_short_by_its_reader():
+    program = f"{sys.executable} -m nlrn_jax --help | head -n 1"
+    done = subprocess.run(program, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("The Non-Local") and not done.stderr
+
+
+def test_a_command_to_copy_names_the_python_that_runs(monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["main", "--mode", "train", "--distributed", "0/2@h:1", "--x=a b"]
+    )
+    monkeypatch.setenv("PATH", "/nowhere")
+    expected = [sys.executable, "-m", "nlrn_jax.main", "--x=a b", "--mode=plan"]
+    assert shlex.split(arguments.command_for("plan")) == expected
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert shlex.split(arguments.command(["a b"])) == ["python", "-m", "nlrn_jax.main", "a b"]

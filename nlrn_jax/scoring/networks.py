@@ -1,5 +1,6 @@
 """Which networks are scored: checkpoints of runs, found and checked before any work."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from nlrn_jax.training.run import find_step, read_config
 from nlrn_jax.training.split import digest, held_out_of
 
 _OF_NETWORKS = ("model.", "degrade.", "data.patch")  # fields that say what a network is
+_OF_SCORING = ("seed", "data.eval", "data.root", "evaluate.")  # see `config.evaluated_as`
 
 
 class Network(NamedTuple):
@@ -41,7 +43,7 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
         if its.task != config.task:
             raise UserError(
                 f"{run} was trained for task {its.task!r}, --config is of task {config.task!r}: "
-                "name a recipe of its task"
+                "name a recipe of its task, or leave --config out"
             )
         steps = dict.fromkeys(find_step(run, checkpoint) for checkpoint in checkpoints)
         for step in steps:
@@ -49,7 +51,8 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
             networks.append(Network(name, run, step, its))
     if len({network.config.model.channels for network in networks}) > 1:
         raise UserError(
-            "networks of 1 and of 3 channels see different images: evaluate them one by one"
+            "networks of 1 and of 3 channels see different images: evaluate them one by one, each "
+            "with a --workdir of its own"
         )
     return networks
 
@@ -68,23 +71,31 @@ def common_levels(networks: list[Network], config: ConfigDict) -> tuple[float, .
         levels = tuple(level for level in scored if all(_met(level, net) for net in networks))
         if not levels:
             raise UserError(
-                "the networks were trained for different levels: name config.evaluate.levels"
+                f"the networks were trained for different levels, {', '.join(map(str, trained))}: "
+                "name those to score, as in --config.evaluate.levels='(25.,)'"
             )
     for network in networks:
         if config.task == "sr" and not all(_met(level, network) for level in levels):
             known = configuration.levels(network.config)
             raise UserError(
-                f"config.evaluate.levels={levels}: {network.run} was trained for {known}"
+                f"--config.evaluate.levels={levels}: {network.run} was trained for {known} alone"
             )
     return levels
 
 
-def remarks(networks: list[Network], levels: tuple[float, ...], config: ConfigDict) -> list[str]:
-    """Say, a line each, in what networks are not what --config describes, or meet new noise."""
+def remarks(
+    networks: list[Network], levels: tuple[float, ...], config: ConfigDict, given: Sequence[str]
+) -> list[str]:
+    """Say, a line each, in what networks are not what --config describes, or meet new noise.
+
+    Args:
+      given: the fields of `config` that the command line set: none is passed over in silence.
+    """
+    named = tuple(f"{field}:" for field in given if not field.startswith(_OF_SCORING))
     lines = []
     for network in {network.run: network for network in networks}.values():
         differing = configuration.differences(network.config, config)
-        fields = [line for line in differing if line.startswith(_OF_NETWORKS)]
+        fields = [line for line in differing if line.startswith((*_OF_NETWORKS, *named))]
         if fields:
             text = "; ".join(fields)
             lines.append(f"{network.run} is used as it was trained, whatever --config says: {text}")
@@ -110,7 +121,8 @@ def held_out_images(networks: list[Network]) -> list[Image]:
     kept_out = [held_out_of(run, images[data.train], data.holdout) for run, data in runs.items()]
     if len({tuple(map(digest, held_out)) for held_out in kept_out}) > 1:
         raise UserError(
-            "the runs keep different images out of training: name what to score in config.data.eval"
+            "the runs keep different images out of training: name what to score, as in "
+            "--config.data.eval=folder:PATH"
         )
     return kept_out[0]
 
