@@ -20,7 +20,7 @@ fi
 
 if ! gpus=$("$PYTHON" -c 'import jax; print(len(jax.devices("gpu")))' 2>/dev/null); then
   echo "launch: JAX sees no GPU. nvidia-smi shows whether the driver does; JAX needs its CUDA part:" >&2
-  echo "  $PYTHON -m pip install 'jax[cuda13]'" >&2
+  echo "  $PYTHON -m pip install -U 'jax[cuda13]'    # for drivers before 580: jax[cuda12]" >&2
   exit 1
 fi
 echo "launch: $gpus GPU(s); train.batch is divided among them"

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: goes to the repository root and makes .venv hold requirements.txt.
-# Installs again only when requirements.txt or the Python version has changed.
+# Sourced by the other scripts: goes to the repository root and makes .venv hold requirements.txt and
+# tests/requirements.txt. Installs again only when one of them or the Python version has changed.
 # A .venv that was there before is used, and never deleted.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -56,14 +56,16 @@ make_venv() {
 install() {
   local wanted
   wanted=$(.venv/bin/python -c 'import hashlib, pathlib, platform
-print(hashlib.sha256(pathlib.Path("requirements.txt").read_bytes()).hexdigest(),
+files = ("requirements.txt", "tests/requirements.txt")
+print(hashlib.sha256(b"".join(pathlib.Path(file).read_bytes() for file in files)).hexdigest(),
       platform.python_version())')
   if [[ $(cat .venv/.installed 2>/dev/null) == "$wanted" ]]; then
     echo "launch: .venv is up to date"
     return
   fi
   echo "launch: installing requirements.txt into .venv (a few minutes the first time)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    -r requirements.txt -r tests/requirements.txt ||
     fail "pip could not install requirements.txt, its message is above; run this again when mended."
   echo "$wanted" >.venv/.installed
 }

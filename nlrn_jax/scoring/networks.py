@@ -70,8 +70,9 @@ def common_levels(networks: list[Network], config: ConfigDict) -> tuple[float, .
         )
         levels = tuple(level for level in scored if all(_met(level, net) for net in networks))
         if not levels:
+            trained = ", ".join(str(configuration.levels(net.config)) for net in networks)
             raise UserError(
-                f"the networks were trained for different levels, {', '.join(map(str, trained))}: "
+                f"the networks were trained for different levels, {trained}: "
                 "name those to score, as in --config.evaluate.levels='(25.,)'"
             )
     for network in networks:
