@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 from absl import flags
@@ -17,6 +18,12 @@ class WholeNumber(flags.IntegerParser):
 
     def parse(self, argument: str | int) -> int | None:
         return None if str(argument).lower() == "none" else super().parse(argument)
+
+    def convert(self, argument: str | int) -> int:
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("a whole number is needed") from None
 
 
 class Place(flags.ArgumentParser):
@@ -83,6 +90,24 @@ def given_fields(words: list[str]) -> list[str]:
     """Return the fields of the recipe that arguments set, as train.steps."""
     found = (re.match(r"--(?:no)?config\.([^=]+)", word) for word in words)
     return [match[1] for match in found if match]
+
+
+def described(flag: flags.FlagHolder) -> list[str]:
+    """Return the lines of one flag: its name, and what it means."""
+    defined = flags.FLAGS[flag.name]
+    text = re.sub("^<(.*)>: ", r"\1: ", defined.help)  # of an enum
+    if defined.boolean:
+        return _columns(f"--{flag.name}", text)
+    default = defined.default
+    if default is not None and not isinstance(defined, flags.EnumFlag):
+        shown = ",".join(default) if isinstance(default, list) else default
+        text += f"; default: {shown}"
+    return _columns(f"--{flag.name}=...", text)
+
+
+def _columns(name: str, text: str) -> list[str]:
+    first, *others = textwrap.wrap(text, 72)
+    return [f"  {name:24} {first}", *(f"{'':27}{line}" for line in others)]
 
 
 def integers(flag: flags.FlagHolder) -> list[int]:

@@ -97,6 +97,8 @@ def _act(mode: str, config: ConfigDict) -> None:
 
 def run_training(config: ConfigDict, workdir: Path) -> None:
     """Train, score the result, and say where everything is."""
+    if (workdir / "study.json").exists():
+        raise UserError(f"{workdir} holds a study (study.json): name another --workdir")
     training, held_out = _images(config, workdir)
     require_size(training, patch_side(config), "data.patch")
     validator = Validator(config, held_out)
@@ -109,10 +111,10 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
         return
     _score(find_networks([str(workdir)], ["newest"], config), to_score, config, workdir)
     restoring = ["--mode=restore", f"--workdir={workdir}", "--input=PHOTOS"]
+    scored = f", {workdir}/evaluation/results.json\npictures     {workdir}/evaluation"
     print(
         f"weights      {workdir}/checkpoints\n"
-        f"figures      {workdir}/metrics.jsonl, {workdir}/evaluation/results.json\n"
-        f"pictures     {workdir}/evaluation\n"
+        f"figures      {workdir}/metrics.jsonl{scored if to_score else ''}\n"
         f"curves       pip install tensorboard; tensorboard --logdir {shlex.quote(str(workdir))}\n"
         f"use it       {arguments.command(restoring)}\n"
         f"score it     {arguments.command_for('evaluate')} --config.data.eval=folder:PATH",
@@ -129,6 +131,11 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     with working("reading the pictures to score"):
         held_out = [] if config.data.eval else held_out_images(networks)
         to_score = tables_to_score(networks[0].config, levels, held_out)
+    if not to_score:
+        raise UserError(
+            f"nothing to score: {networks[0].run} held no images out of training; name some, as in "
+            "--config.data.eval=folder:PATH"
+        )
     require_installed(configuration.classical_names(config))
     for line in remarks(networks, levels, config, list(options.overridden())):
         print(line, flush=True)
@@ -142,6 +149,8 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
 
 def run_study(config: ConfigDict, workdir: Path) -> None:
     """Train the members of a study, and show what they reach."""
+    if (workdir / "config.json").exists():
+        raise UserError(f"{workdir} holds a run (config.json): name another --workdir")
     members = read_members(options.recipe_file(), config, options.overridden())
     training, held_out = _images(config, workdir)
     require_size(training, max(map(patch_side, members.values())), "data.patch")

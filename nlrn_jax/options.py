@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -184,43 +183,25 @@ def usage() -> str:
         f"  {program} --config=configs/NAME.py[:VARIANT] [--mode=MODE] [--FLAG=VALUE]",
         "",
         "In every mode",
-        *_described(CONFIG),
+        *arguments.described(CONFIG),
         "  --config.SECTION.FIELD=VALUE",
         f"{'':27}a field of the recipe, as --config.train.steps=1000;",
         f"{'':27}{recipe.shipped()}/base.py says what each means",
-        *_described(WORKDIR),
-        *_described(MODE),
-        *_described(CACHE),
+        *arguments.described(WORKDIR),
+        *arguments.described(MODE),
+        *arguments.described(CACHE),
     ]
     for name, mode in MODES.items():
         default = " (the default)" if name == MODE.default else ""
         lines += ["", f"--mode={name}{default}: {mode.does}"]
         lines.append(f"  {program} {_of(name)}{mode.example}")
         for flag in mode.flags:
-            lines += _described(flag)
+            lines += arguments.described(flag)
     return "\n".join(lines)
 
 
 def _of(name: str) -> str:
     return "" if name == MODE.default else f"--mode={name} "
-
-
-def _described(flag: flags.FlagHolder) -> list[str]:
-    """Return the lines of one flag: its name, and what it means."""
-    defined = flags.FLAGS[flag.name]
-    text = re.sub("^<(.*)>: ", r"\1: ", defined.help)  # of an enum
-    if defined.boolean:
-        return _columns(f"--{flag.name}", text)
-    default = defined.default
-    if default is not None and flag.name != "mode":
-        shown = ",".join(default) if isinstance(default, list) else default
-        text += f"; default: {shown}"
-    return _columns(f"--{flag.name}=...", text)
-
-
-def _columns(name: str, text: str) -> list[str]:
-    first, *others = textwrap.wrap(text, 72)
-    return [f"  {name:24} {first}", *(f"{'':27}{line}" for line in others)]
 
 
 def workdir() -> Path:
@@ -258,8 +239,8 @@ def _require_needs() -> None:
     name, example = MODES[MODE.value].needs
     if flags.FLAGS[name].value in (None, []):
         other = "; or name the run: --workdir=RUN" if MODE.value == "evaluate" else ""
-        raise flags.Error(f"--{name} is missing, as in --{name}={example}{other}")
-    example = "as in --workdir=runs/NAME"
+        raise flags.Error(f"--{name} is missing, as in --{name}={example}{other}; or see --help")
+    example, study = "as in --workdir=runs/NAME", example
     if MODE.value == "compare" and WORKDIR.value is None:  # it belongs to no one run
         raise flags.Error(f"--workdir is missing, {example}")
     if MODE.value != "plan" and WORKDIR.value is None and CONFIG.value is None:
@@ -267,6 +248,8 @@ def _require_needs() -> None:
             f"--workdir is missing, {example}; or name the recipe of the run, as in "
             "--config=configs/NAME.py"
         )
+    if MODE.value == "study" and _recipe().endswith(".json"):
+        raise flags.Error(f"--config={_recipe()} is of one run; a study is as --config={study}")
     if len(RUNS.value or []) > 1 and WORKDIR.value is None and not is_by_recipe():
         raise flags.Error("--workdir is missing, for results of several --runs: name a folder")
 
@@ -309,6 +292,7 @@ def _require_sense(mode: str) -> None:
 
 
 def _refuse(message: str) -> None:
+    message = re.sub(r"\('Non-boolean argument.*", "true or false is needed", message)  # absl's
     print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
     sys.exit(2)
 
@@ -318,8 +302,11 @@ def scale(config: ConfigDict) -> int:
     known = config.degrade.scales if config.task == "sr" else (1,)
     if SCALE.value is None and len(known) == 1:
         return known[0]
+    if SCALE.value is None:
+        raise UserError(f"--scale is missing: the network was trained for {known}; name one")
     if SCALE.value not in known:
-        raise UserError(f"--scale={SCALE.value}: the network was trained for {known}; name one")
+        trained = f"was trained for {known}; name one" if known[0] > 1 else "denoises; leave it out"
+        raise UserError(f"--scale={SCALE.value}: the network {trained}")
     return SCALE.value
 
 

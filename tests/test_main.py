@@ -168,8 +168,9 @@ CASES = {
     ),
     "a benchmark too small to score": (["--config.data.eval=folder:{}/tiny"], 1, "{}/tiny/t.png"),
     "a benchmark that names nothing": (["--config.data.eval=,"], 1, "','"),
-    "a workdir below a file": (["--workdir={}/file/run"], 1, "{}/file/run"),
-    "a workdir that is a file": (["--workdir={}/file"], 1, "{}/file"),
+    "a workdir below a file": (["--workdir={}/file/run"], 1, "{}/file is a file, not a folder"),
+    "a workdir that is a file": (["--workdir={}/file"], 1, "{}/file is a file, not a folder"),
+    "a folder not called one": (["--config.data.train={}/good"], 1, "use samples, folder:{}/good"),
     "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
     "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
     "no runs to compare": (["--mode=compare"], 2, "--runs is missing"),
@@ -213,6 +214,16 @@ def test_comparing_what_is_no_run_is_one_line(command, files):
     outcome = command("--mode=compare", f"--runs={files}/good", f"--workdir={files}/run")
     assert outcome.status == 1
     assert_one_line(outcome.err, f"{files}/good is not the folder")
+
+
+def test_a_run_and_a_study_do_not_share_a_folder(command, files):
+    claim_workdir(files / "run", base.quick(sr_x2.get_config()))
+    outcome = command("--mode=study", "--config=configs/study_steps.py", f"--workdir={files}/run")
+    assert_one_line(outcome.err, f"{files}/run holds a run (config.json): name another --workdir")
+    (files / "study").mkdir()
+    (files / "study" / "study.json").write_text("{}")
+    outcome = command("--config=configs/study_steps.py", f"--workdir={files}/study")
+    assert_one_line(outcome.err, f"{files}/study holds a study (study.json): name another")
 
 
 def test_a_workdir_of_another_configuration_is_left_as_it_is(command, files):
@@ -315,6 +326,15 @@ def test_a_field_that_scoring_does_not_obey_is_said(trained, command):
     outcome = command("--mode=evaluate", f"--workdir={trained}/run", *given)
     (note,) = (line for line in outcome.out.splitlines() if "used as it was trained" in line)
     assert "train.clip: 2.5 there, 1.0 now" in note and "data.eval" not in note
+
+
+def test_a_run_that_held_nothing_out_asks_for_pictures(trained, command, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text().replace('"holdout": 1', '"holdout": 0'))
+    outcome = command("--mode=evaluate", f"--workdir={tmp_path}/run")
+    assert outcome.status == 1 and not outcome.compilations
+    assert_one_line(outcome.err, "held no images out of training; name some, as in --config.data")
 
 
 def test_several_runs_stand_in_one_table_in_a_folder_of_its_own(trained, command, tmp_path):
@@ -509,7 +529,7 @@ def test_training_says_what_it_converts_and_passes_over(command, tmp_path):
         (["--input={}/nowhere.png"], 1, "nowhere.png"),
         (["--input={}/good", "--workdir={}/none"], 1, "is not the folder of a run"),
         (["--input={}/good", "--memory=lots"], 1, "--memory=lots"),
-        (["--input={}/good", "--scale=3"], 1, "--scale=3"),
+        (["--input={}/good", "--scale=3"], 1, "--scale=3: the network denoises; leave it out"),
         (["--input={}/good", "--patches=0"], 2, "patches"),
         (["--input={}/good", "--patches=4", "--stride=5"], 1, "--stride=5"),
         (["--input={}/good", "--checkpoint=9"], 1, "no checkpoint 9; there are newest, best"),

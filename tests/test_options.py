@@ -199,6 +199,9 @@ def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, 
         ("train", ["--config.degrade.sigma=(1,2"], "--config.degrade.sigma"),
         ("train", ["--noconfig.train.steps"], "config.train.steps"),
         ("study", ["--config=configs/sr_x3.py"], "given twice"),
+        ("train", ["--config.train.steps=many"], "=many: a whole number is needed"),
+        ("train", ["--config.model.propagate=maybe"], "=maybe: true or false is needed"),
+        ("restore", ["--overwrite=maybe"], "--overwrite=maybe: true or false is needed"),
     ],
 )
 def test_what_is_no_command_line_is_refused_in_a_line(mode, given, said, parsed, capsys):
@@ -266,6 +269,11 @@ def test_evaluation_reads_the_configuration_of_its_run(given, parsed, run):
     config = options.CONFIG.value
     assert (config.model.filters, config.evaluate.stride) == (32, 5)
     assert options.workdir() == run and not options.is_by_recipe()
+
+
+def test_a_run_is_no_study(parsed, run, capsys):
+    line = refused(parsed, capsys, "--mode=study", f"--config={run}/config.json")
+    assert "is of one run; a study is as --config=configs/study_" in line
 
 
 def test_results_of_several_runs_want_a_folder(parsed, run, capsys):

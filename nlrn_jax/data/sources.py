@@ -102,8 +102,9 @@ def _read_part(part: str, max_pixels: int, say: Say) -> list[Image]:
         return _read_folder(Path(name).expanduser(), max_pixels, say)
     if kind == "tfds" and name:
         return _read_tfds(name)
+    folder = part if Path(part).expanduser().is_dir() else "PATH"
     raise UserError(
-        f"data source {part!r} is unknown: use samples, folder:PATH or tfds:NAME/CONFIG"
+        f"data source {part!r} is unknown: use samples, folder:{folder} or tfds:NAME/CONFIG[:SPLIT]"
     )
 
 
@@ -143,14 +144,15 @@ def _read_tfds(name: str) -> list[Image]:
     except Exception as error:  # tfds raises many kinds, from its registry to its file readers
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"tfds:{name}: {reason} (prepare it once with: "
-            f"tfds build {name} --file_format=array_record)"
+            f"tfds:{name}: {reason} (prepare it once, TFDS_DATA_DIR names where: "
+            f"pip install tensorflow, tfds build {name} --file_format=array_record; reading needs "
+            "no TensorFlow)"
         ) from error
     images = [
         Image(f"tfds:{name}[{i}]", _tfds_pixels(name, record)) for i, record in enumerate(records)
     ]
     if not images:
-        raise UserError(f"tfds:{name}: the split has no examples")
+        raise UserError(f"tfds:{name}: the split {split or 'train'} has no examples; name another")
     return images
 
 

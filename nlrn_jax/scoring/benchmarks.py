@@ -110,9 +110,10 @@ def _read(part: str, root: str) -> Benchmark:
         return Benchmark(part, read_images(part))
     names = {alias.lower(): name for name in SETS for alias in (name, *SETS[name][1])}
     if part.lower() not in names:
+        folder = part if Path(part).expanduser().is_dir() else "PATH"
         raise UserError(
-            f"benchmark {part!r} is unknown: use {', '.join(SETS)}, folder:PATH, pairs:HIGH:LOW, "
-            "samples or tfds:NAME/CONFIG"
+            f"benchmark {part!r} is unknown: use {', '.join(SETS)}, folder:{folder}, "
+            "pairs:HIGH:LOW, samples or tfds:NAME/CONFIG[:SPLIT]"
         )
     return _read_set(names[part.lower()], Path(root).expanduser())
 
@@ -124,7 +125,7 @@ def _read_set(name: str, root: Path) -> Benchmark:
     if len(images) != count:
         raise UserError(
             f"{folder}: {name} has {count} images, this folder {len(images)}; mend it, or score "
-            f"it as it is with data.eval=folder:{folder}"
+            f"it as it is with --config.data.eval=folder:{folder}"
         )
     return Benchmark(name, images)
 
@@ -140,7 +141,7 @@ def _set_folder(name: str, root: Path) -> Path:
     reason = "" if root.is_dir() else f", but {root} is no folder"
     raise UserError(
         f"benchmark {name} is not there: looked for {looked}, in any case of letters{reason}; "
-        "name the folder around it as data.root"
+        "name the folder around it, as --config.data.root=FOLDER"
     )
 
 
@@ -190,12 +191,12 @@ def _paired_levels(
     if quantised:
         raise UserError(
             f"{benchmark.name}: pictures of 8 bits do not suit the protocol {how.protocol}; "
-            f"set evaluate.protocol={quantised}"
+            f"set --config.evaluate.protocol={quantised}"
         )
     if how.task == "denoise" and len(levels) > 1:
         raise UserError(
             f"{benchmark.name}: which noise level is that, of {levels}? Name it: "
-            "evaluate.levels=(25.,)"
+            "--config.evaluate.levels='(25.,)'"
         )
     scales = {level: 1 if how.task == "denoise" else level for level in levels}
     misfits = {level: _misfits(benchmark, scale) for level, scale in scales.items()}
@@ -207,7 +208,7 @@ def _paired_levels(
     raise UserError(
         f"{name}: {original} and its partner of {low} (rows x columns) do not fit "
         f"{label(how.task, level)} ({len(misfits[level])} of {len(benchmark.images)} pairs): "
-        "cut the originals, or name another evaluate.levels"
+        "cut the originals, or name another level, as --config.evaluate.levels='(2,)'"
     )
 
 

@@ -150,12 +150,13 @@ def _candidates(workdir: str | Path, checkpoints: Checkpoints, checkpoint: Check
     """List the steps that a checkpoint's name means, the first choice first."""
     named = {"newest": checkpoints.steps[::-1], "best": checkpoints.ranked}
     steps = named.get(checkpoint, [checkpoint])
-    if not steps:
+    if not named["newest"]:
         raise UserError(f"{workdir}: no {checkpoint} checkpoint yet; train it first")
-    if str(steps[0]) not in map(str, checkpoints.steps):
-        there = ", ".join(map(str, checkpoints.steps)) or "none"
+    if not steps or str(steps[0]) not in map(str, checkpoints.steps):
+        there = ", ".join(map(str, checkpoints.steps))
+        words = "newest, best" if named["best"] else "newest"  # of those validated
         raise UserError(
-            f"{workdir}: no checkpoint {checkpoint}; there are newest, best and the steps {there}"
+            f"{workdir}: no checkpoint {checkpoint}; there are {words} and the steps {there}"
         )
     return [int(step) for step in steps]
 

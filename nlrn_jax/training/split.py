@@ -98,7 +98,7 @@ def hold_out(images: list[Image], count: int) -> tuple[list[Image], list[Image]]
     if count >= len(images):
         raise UserError(
             f"data.holdout={count} leaves none of {len(images)} images to train on: lower it, "
-            "or name more images in data.train"
+            "as in --config.data.holdout=0, or name more images in data.train"
         )
     held = {(2 * k + 1) * len(images) // (2 * count) for k in range(count)}
     return (

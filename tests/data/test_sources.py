@@ -311,6 +311,7 @@ def test_a_tfds_that_cannot_be_read_is_named(read_tfds):
         assert part in neither
     for message, name in ((unprepared, "div2k/bicubic_x4"), (unknown, "no_such_set")):
         assert f"tfds:{name}" in message and f"tfds build {name}" in message
+        assert "pip install tensorflow" in message and "TFDS_DATA_DIR" in message
     assert "tfds:tiny/pair" in split and "'test'" in split
     assert not any("\n" in message for message in (neither, unprepared, unknown, split))
 

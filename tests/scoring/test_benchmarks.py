@@ -142,8 +142,8 @@ def test_two_folders_make_pairs(source):
     [
         ("half", (3, 4), "sr_y", "24 x 26 and its partner of 12 x 13"),
         ("half", (25.0,), "denoise_clipped", "do not fit sigma 25"),
-        ("half", (2,), "sr_y_float", "evaluate.protocol=sr_y"),
-        ("noisy", (25.0,), "denoise", "evaluate.protocol=denoise_clipped"),
+        ("half", (2,), "sr_y_float", "--config.evaluate.protocol=sr_y"),
+        ("noisy", (25.0,), "denoise", "--config.evaluate.protocol=denoise_clipped"),
         ("noisy", (15.0, 25.0), "denoise_clipped", "which noise level"),
     ],
 )

@@ -62,6 +62,12 @@ def test_a_checkpoint_is_found_by_name_or_by_step(tiny_config, tmp_path):
             find_step(tmp_path, wrong)
 
 
+def test_there_is_no_best_where_nothing_was_validated(tiny_config, tmp_path):
+    make_run(tmp_path, tiny_config, None)
+    with pytest.raises(UserError, match=r"no checkpoint best; there are newest and the steps 1$"):
+        find_step(tmp_path, "best")
+
+
 def test_the_newest_step_is_0_before_the_first_checkpoint(tiny_config, tmp_path):
     assert newest_step(tmp_path / "nowhere") == 0
     claim_workdir(tmp_path, tiny_config)
