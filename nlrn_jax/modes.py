@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax import arguments, options
+from nlrn_jax import arguments, options, recipe
 from nlrn_jax import config as configuration
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
@@ -151,7 +151,8 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     """Train the members of a study, and show what they reach."""
     if (workdir / "config.json").exists():
         raise UserError(f"{workdir} holds a run (config.json): name another --workdir")
-    members = read_members(options.recipe_file(), config, options.overridden())
+    named, given = options.recipe_file(), options.overridden()
+    members = recipe.told(Path(named.partition(":")[0]), lambda: read_members(named, config, given))
     training, held_out = _images(config, workdir)
     require_size(training, max(map(patch_side, members.values())), "data.patch")
     record_split(workdir, training, held_out)  # for members that have yet to start

@@ -10,8 +10,9 @@ import inspect
 import runpy
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -79,7 +80,7 @@ def load(name: str) -> ConfigDict:
         raise UserError(
             f"--config={name}: get_config() does not take that ({error}); {mend}"
         ) from error
-    config = _told(path, lambda: get_config(*variant))
+    config = told(path, lambda: get_config(*variant))
     _require_schema(path, config)
     return config
 
@@ -121,22 +122,27 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _run(path: Path) -> dict:
     # A recipe may import from configs/: its own folder's, or that of the program.
     sys.path += [place for place in (str(Path.cwd()), str(_AROUND)) if place not in sys.path]
-    return _told(path, lambda: runpy.run_path(str(path)))
+    return told(path, lambda: runpy.run_path(str(path)))
 
 
-def _told(path: Path, call):
-    """Call what is in a recipe; what it raises becomes one line with the file and the line."""
+def told(path: Path, call: Callable[[], Any]) -> Any:
+    """Call what is in a recipe, and return what it returns.
+
+    Raises:
+      UserError: what it raised, in one line with the file and the line.
+    """
     try:
         return call()
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     except SyntaxError as error:
-        raise UserError(
-            f"{error.filename}, line {error.lineno}: {error.msg}; mend the recipe"
-        ) from error
+        place = f"{error.filename or path}, line {error.lineno}"
+        raise UserError(f"{place}: {error.msg}; mend the recipe") from error
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+        if not lines and not isinstance(error, OSError | ValueError):  # those of reading the file
+            raise
         place = f"{path}, line {lines[-1]}" if lines else str(path)
         reason = " ".join(str(error).split())
         raise UserError(f"{place}: {type(error).__name__}: {reason}; mend the recipe") from error
@@ -150,7 +156,10 @@ def _require_schema(path: Path, config: object) -> None:
             "with `return config`?"
         )
     base = flatten(_run(_AROUND / "configs" / "base.py")["get_config"]())
-    fields = _told(path, lambda: flatten(config))
+    try:
+        fields = flatten(config)
+    except TypeError as error:
+        raise UserError(f"{path}: config.json could not hold that: {error}") from error
     for name in fields.keys() - base.keys():
         raise UserError(
             f"{path}: config.{name} is no field{_nearest(name, base).replace('--', '')}"

@@ -216,6 +216,16 @@ def test_comparing_what_is_no_run_is_one_line(command, files):
     assert_one_line(outcome.err, f"{files}/good is not the folder")
 
 
+def test_what_is_wrong_in_the_members_of_a_study_is_said_with_its_line(command, files):
+    (files / "mine.py").write_text(
+        "from configs import base\n\ndef get_config():\n    return base.get_config()\n\n"
+        "def members():\n    return {'a': {'model.steps': 1 / 0}}\n"
+    )
+    outcome = command(f"--config={files}/mine.py", "--mode=study", f"--workdir={files}/run")
+    assert outcome.status == 1
+    assert_one_line(outcome.err, f"{files}/mine.py, line 7: ZeroDivisionError: division by zero")
+
+
 def test_a_run_and_a_study_do_not_share_a_folder(command, files):
     claim_workdir(files / "run", base.quick(sr_x2.get_config()))
     outcome = command("--mode=study", "--config=configs/study_steps.py", f"--workdir={files}/run")

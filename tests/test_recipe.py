@@ -110,6 +110,9 @@ def test_a_recipe_that_is_none_is_one_line_that_names_one(name, said, monkeypatc
         (f"{FROM_BASE}    config.train.stepz = 3\n    return config\n", "config.train.steps?"),
         (f"{FROM_BASE}    del config.train.clip\n    return config\n", "train.clip is missing"),
         (f"{FROM_BASE}    config.seed = {{1}}\n    return config\n", "mine.py, line 5: TypeError"),
+        ("a = '\0'\n", "mine.py"),
+        (f"{FROM_BASE}    config.seed = 1j\n    return config\n", "mine.py, line 5: TypeError"),
+        (f"{FROM_BASE}    config.task = {{1}}\n    return config\n", "mine.py"),
         ("def get_config():\n    raise ValueError('a\\nb')", "mine.py, line 2: ValueError: a b"),
     ],
 )  # fmt: skip

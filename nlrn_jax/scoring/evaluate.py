@@ -60,7 +60,8 @@ def evaluate(
         _print_images(result, methods)
     results = finite(results)
     write_results(results, folder)
-    columns = ["benchmark", "method", "dB", "gain", "SSIM", "s/megapixel", "parameters"]
+    gain = f"over {methods[0].name}"
+    columns = ["benchmark", "method", "dB", gain, "SSIM", "s/megapixel", "parameters"]
     title = f"mean by the protocol {setting.protocol}, seed {setting.seed}"
     print()
     print_table(title, columns, summary(results))

@@ -84,7 +84,7 @@ def require_folder(workdir: str | Path) -> None:
     path = Path(workdir).absolute()
     there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
     if not there.is_dir():
-        raise UserError(f"--workdir={workdir}: {there} is no folder; name another")
+        raise UserError(f"--workdir={workdir}: {there} is a file, not a folder; name another")
 
 
 def require_apart(workdir: str | Path, source: str) -> None:

@@ -52,6 +52,9 @@ def test_the_tables_have_each_image_and_the_mean(score, photographs, capsys):
     means = results["tables"][0]["means"]
     assert lines[5].split()[1::2] == [f"{means[name]['psnr']:.2f}" for name in ("noisy", "NLRN")]
     assert lines[7] == "mean by the protocol denoise, seed 0"
+    assert lines[8].split() == [
+        "benchmark", "method", "dB", "over", "noisy", "SSIM", "s/megapixel", "parameters",
+    ]  # fmt: skip
     assert lines[10].startswith("x, sigma 25") and lines[10].split()[-1] == "7"
 
 
