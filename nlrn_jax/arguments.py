@@ -88,7 +88,7 @@ def _values(words: list[str], name: str) -> list[str]:
 
 def given_fields(words: list[str]) -> list[str]:
     """Return the fields of the recipe that arguments set, as train.steps."""
-    found = (re.match(r"--(?:no)?config\.([^=]+)", word) for word in words)
+    found = (re.match(r"--(?:no)?config\.([^=]*)", word) for word in words)
     return [match[1] for match in found if match]
 
 

@@ -155,7 +155,7 @@ HELP = {"help", "helpshort", "helpfull", "helpxml", "h", "?"}
 
 def parse(argv: list[str]) -> list[str]:
     """Parse flags; what is wrong with them is one line and status 2."""
-    if argv[1:2] == ["help"] or any(word[:1] == "-" and word.lstrip("-") in HELP for word in argv):
+    if argv[1:2] == ["help"] or HELP & {w.strip("-").split("=")[0] for w in argv if w[:1] == "-"}:
         try:
             print(usage(), flush=True)
         except BrokenPipeError:  # as of `--help | head`; Python flushes again when it ends
@@ -281,6 +281,8 @@ def _require_sense(mode: str) -> None:
         raise flags.Error("--stride lies between patches: name their side too, as in --patches=45")
     if PATCHES.value and EXACT.value:
         raise flags.Error("--exact is of tiles, and --patches takes none: leave one of them out")
+    if DISTRIBUTED.value == "":  # such as --distributed=$UNSET: each would train by itself
+        raise flags.Error("--distributed is empty: write auto, or INDEX/COUNT@HOST:PORT")
     for name, value in overridden().items():
         if value is None and name != "model.neighborhood":
             raise flags.Error(f"--config.{name}=None: a value is needed")
@@ -315,7 +317,7 @@ def memory() -> int | None:
     if MEMORY.value is None:
         return None
     text = MEMORY.value
-    match = re.fullmatch(r"([\d.]+)([KMGT])i?B?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMGT])i?B?", text.strip(), re.IGNORECASE)
     if not match:
         raise UserError(f"--memory={text}: write it as 4GiB or 500MiB")
     return int(float(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2].upper()))))

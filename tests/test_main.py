@@ -539,6 +539,7 @@ def test_training_says_what_it_converts_and_passes_over(command, tmp_path):
         (["--input={}/nowhere.png"], 1, "nowhere.png"),
         (["--input={}/good", "--workdir={}/none"], 1, "is not the folder of a run"),
         (["--input={}/good", "--memory=lots"], 1, "--memory=lots"),
+        (["--input={}/good", "--memory=4.5.1GiB"], 1, "--memory=4.5.1GiB"),
         (["--input={}/good", "--scale=3"], 1, "--scale=3: the network denoises; leave it out"),
         (["--input={}/good", "--patches=0"], 2, "patches"),
         (["--input={}/good", "--patches=4", "--stride=5"], 1, "--stride=5"),

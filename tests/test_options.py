@@ -192,6 +192,8 @@ def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, 
         ("train", ["--flagfile"], "flagfile"),
         ("train", ["--nooverwrite=3"], "overwrite"),
         ("train", ["restore"], "written --mode=restore"),
+        ("train", ["--distributed="], "--distributed"),
+        ("train", ["--config.=3"], "there is no ''"),
         ("train", ["--config.train=3"], "--config.train is a section"),
         ("train", ["--config.train.steps=None"], "--config.train.steps=None"),
         ("train", ["--config.train.learning_rate=None"], "--config.train.learning_rate=None"),
@@ -290,7 +292,9 @@ def test_evaluation_of_nothing_asks_for_a_recipe_or_a_run(parsed, capsys):
     )
 
 
-@pytest.mark.parametrize("word", ["help", "--helpfull", "--helpshort", "-?", "-help"])
+@pytest.mark.parametrize(
+    "word", ["help", "--helpfull", "--helpshort", "-?", "-help", "--help=true"]
+)
 def test_help_is_shown_whatever_it_is_called(word, parsed, capsys):
     with pytest.raises(SystemExit) as end:
         parsed(word)
