@@ -58,7 +58,9 @@ def _mark(picture: np.ndarray, at: tuple[int, int], zoom: int) -> np.ndarray:
     large = Image.fromarray(picture).convert("RGB")
     large = large.resize((large.width * zoom, large.height * zoom), Image.Resampling.NEAREST)
     y, x = (place * zoom for place in at)
-    ImageDraw.Draw(large).rectangle((x - 2, y - 2, x + zoom + 1, y + zoom + 1), None, MARK, 2)
+    top, left = max(0, y - 2), max(0, x - 2)
+    bottom, right = min(large.height - 1, y + zoom + 1), min(large.width - 1, x + zoom + 1)
+    ImageDraw.Draw(large).rectangle((left, top, right, bottom), None, MARK, 2)
     return np.array(large)
 
 

@@ -14,6 +14,7 @@ from nlrn_jax.writing import replaced
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":")
 GREY = "#777777"
+LEGEND_ROWS = 18  # as many fit the height
 
 
 class Curve(NamedTuple):
@@ -69,7 +70,7 @@ def draw_runs(path: Path, curves: Sequence[Curve]) -> None:
         _draw_curves(panels[1], f"{unit} of training", by_time)
         panels[1].set_ylabel("")
         panels[1].set_xlim(left=0)
-    panels[0].legend(frameon=False)
+    _legend_beside(figure, panels[0])
     _save(figure, path)
 
 
@@ -107,7 +108,7 @@ def draw_study(
     _draw_curves(right, "step", [(curve, curve.steps) for curve in curves])
     right.locator_params(axis="x", integer=True)
     title = None if baseline is None else f"input: {baseline:.2f} dB"
-    right.legend(frameon=False, title=title)
+    _legend_beside(figure, right, title)
     _save(figure, path)
 
 
@@ -121,6 +122,15 @@ def _figure(panels: int, layout: str | None = "constrained"):
         panel.grid(color="#dddddd", linewidth=0.5)
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _legend_beside(figure, axes, title: str | None = None) -> None:
+    """Name the curves of axes right of all panels: within, many names would cover them."""
+    handles, names = axes.get_legend_handles_labels()
+    columns = -(-len(names) // LEGEND_ROWS)
+    figure.set_figwidth(figure.get_figwidth() + 2 * columns)
+    figure.legend(handles, names, loc="outside right upper", ncols=columns, title=title,
+                  frameon=False, fontsize=9)  # fmt: skip
 
 
 def _draw_curves(axes, xlabel: str, curves: Sequence[tuple[Curve, Sequence[float]]]) -> None:

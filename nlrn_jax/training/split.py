@@ -26,7 +26,7 @@ class Split(NamedTuple):
 
     training: list[Image]
     held_out: list[Image]
-    left_out: list[Image]  # new since the run started, or copies of what is held out
+    left_out: list[Image]  # new since the run started
 
     def remark(self) -> str:
         """Say in one line what is on neither side, if anything is."""
@@ -34,7 +34,7 @@ class Split(NamedTuple):
             return ""
         return (
             f"{len(self.left_out)} of the pictures in data.train are left out, being new since the "
-            f"run started or copies of held-out ones: {_names([i.name for i in self.left_out])}"
+            f"run started: {_names([image.name for image in self.left_out])}"
         )
 
 
@@ -52,7 +52,7 @@ def split(workdir: str | Path, images: list[Image], count: int) -> Split:
     """
     recorded = _read(workdir)
     if recorded is None:
-        return _split_anew(images, count)
+        return Split(*hold_out(images, count), [])
     rest = _by_digest(images)
     training, held_out = (_take(workdir, recorded[side], rest) for side in ("training", "held_out"))
     return Split(training, held_out, [image for left in rest.values() for image in left])
@@ -112,17 +112,6 @@ def digest(image: Image) -> str:
     found = hashlib.blake2b(repr(image.pixels.shape).encode(), digest_size=16)
     found.update(image.pixels.tobytes())
     return found.hexdigest()
-
-
-def _split_anew(images: list[Image], count: int) -> Split:
-    rest, held_out = hold_out(images, count)
-    kept_out = set(map(digest, held_out))
-    training, copies = [], []
-    for image in rest:
-        (copies if digest(image) in kept_out else training).append(image)
-    if not training:
-        raise UserError("data.train: every picture is a copy of a held-out one; name more")
-    return Split(training, held_out, copies)
 
 
 def _read(workdir: str | Path) -> dict | None:

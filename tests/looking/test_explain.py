@@ -12,7 +12,7 @@ from nlrn_jax.data.pixels import to_float, to_uint8
 from nlrn_jax.errors import UserError
 from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.insight import look
-from nlrn_jax.looking.overlay import MARK
+from nlrn_jax.looking.overlay import MARK, _mark
 from nlrn_jax.looking.subject import SIDE, Subject, read_subject
 from nlrn_jax.network.model import NLRN, build_model
 from nlrn_jax.pictures.colours import paint, palette
@@ -106,6 +106,17 @@ def test_the_picture_and_its_figures_lie_side_by_side(tiny_config, subject, tmp_
         assert 1 <= state["positions"] <= 9 * 10
         assert 1 / state["positions"] <= state["greatest_weight"] * (1 + 1e-6)
     assert "wave from row 3, column 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 6), (4, 0), (4, 6), (2, 3)])
+def test_the_frame_of_a_position_is_whole_at_the_border_too(at):
+    drawn = _mark(np.zeros((5, 7), np.uint8), at, 20)
+    framed = (drawn == MARK).all(axis=-1)
+    rows, columns = (np.flatnonzero(framed.any(axis=axis)) for axis in (1, 0))
+    inside = framed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    for side in (inside[:2], inside[-2:], inside[:, :2], inside[:, -2:]):
+        assert side.all()
+    assert not inside[3:-3, 3:-3].any() and len(rows) >= 20
 
 
 def test_every_chosen_state_has_its_column(tiny_config, subject, tmp_path):

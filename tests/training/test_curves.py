@@ -77,8 +77,31 @@ def test_runs_are_drawn_by_step_and_by_time(drawn, tmp_path):
     assert points(by_step.get_lines()[1]) == [(10, 24.5), (20, 25.5), (30, 25.7)]
     assert points(by_time.get_lines()[0]) == [(1.0, 24.0), (2.5, 25.0)]
     assert by_time.get_xlabel() == "minutes of training"
-    names = [text.get_text() for text in by_step.get_legend().get_texts()]
-    assert names == ["a", "b"]
+    assert legend(by_step) == ["a", "b"]
+
+
+def legend(axes):
+    """Return the names in the legend of the figure of axes."""
+    (legend,) = axes.figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("count", [2, 7, 21])
+def test_a_legend_covers_no_curve_and_is_not_cut_off(count, tmp_path, monkeypatch):
+    names = [f"filters64_states{k}" for k in range(count)]
+
+    def look(drawing, path):
+        drawing.draw_without_rendering()
+        box = drawing.legends[0].get_window_extent()
+        assert all(not box.overlaps(axes.get_window_extent()) for axes in drawing.axes)
+        assert drawing.bbox.x1 >= box.x1 and box.y0 >= 0
+        assert all(axes.get_window_extent().width > 300 for axes in drawing.axes)
+        assert legend(drawing.axes[0]) == names
+
+    monkeypatch.setattr(curves, "_save", look)
+    many = [CURVES[1]._replace(name=name) for name in names]
+    curves.draw_runs(tmp_path / "compare.png", many)
+    curves.draw_study(tmp_path / "study.png", "member", names, many, 20.2)
 
 
 def test_without_the_time_of_one_run_there_is_no_panel_of_times(drawn, tmp_path):

@@ -277,6 +277,7 @@ def test_a_step_of_a_minute_is_not_silent(tmp_path):
         "step 0/4  step 1 since 20 s",
         "step 1/4  loss 9",
         "step 1/4  loss 9  step 2 since 15 s",
+        "step 1/4  loss 9  step 2 since 25 s",
         "step 2/4  loss 9  0.0400 steps/s  left 0:00:50",
     ]
 

@@ -46,17 +46,6 @@ def test_something_is_left_to_train_on(count):
         hold_out(images, count)
 
 
-def test_a_copy_of_what_is_held_out_is_not_learned_from(tmp_path):
-    copied = images(*"abcd")
-    copied[3] = copied[1]._replace(name="b again")
-    sides = split(tmp_path, copied, 1)
-    assert (names(sides.training), names(sides.held_out)) == ("abb again", "c")
-    copied[3] = copied[2]._replace(name="c again")
-    sides = split(tmp_path, copied, 1)
-    assert (names(sides.training), names(sides.held_out)) == ("ab", "c")
-    assert "1 of the pictures" in sides.remark() and "c again" in sides.remark()
-
-
 def test_what_is_added_later_is_on_neither_side(started):
     sides = split(started, images(*"0a1b2cdefg"), 2)
     assert (names(sides.training), names(sides.held_out)) == ("acdf", "be")
