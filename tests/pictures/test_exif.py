@@ -3,11 +3,12 @@
 import io
 import random
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from random_pictures import COLOUR, DEEP, opened
+from random_pictures import COLOUR, DEEP, EVERY_KIND, assert_same, opened, random_picture
 from reference_files import encoded, png, png_chunk, tiff
 
 from nlrn_jax.pictures import exif
@@ -99,6 +100,17 @@ def test_exif_is_kept_from_format_to_format(tmp_path, here, there, order):
     assert again.xmp == XMP.replace(b'"6"', b'"1"')
     assert again.pixels.shape == picture.pixels.shape
     assert again.notes == ()
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype, shape, has_alpha", EVERY_KIND)
+def test_samples_beside_exif_of_either_order_are_exact(tmp_path, dtype, shape, has_alpha, order):
+    saved = random_picture(dtype, shape, has_alpha)._replace(exif=block(order, 1), xmp=XMP)
+    assert save_picture(tmp_path / "a.tif", saved) == ()
+    assert_same(open_picture(tmp_path / "a.tif"), saved.pixels, saved.alpha)
+    expected = np.dstack([saved.pixels, saved.alpha]) if has_alpha else saved.pixels
+    decoded = imagecodecs.tiff_decode((tmp_path / "a.tif").read_bytes())  # by libtiff
+    np.testing.assert_array_equal(decoded.reshape(expected.shape), expected)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
