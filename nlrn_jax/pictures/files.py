@@ -46,7 +46,8 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
       UserError: no such picture, not readable, cut short, damaged, of over `max_pixels` pixels,
         of unknown range (NaN, floats far from [0, 1], 32-bit integers). PNG has check sums, so
-        that any changed byte is noticed; of JPEG, BMP, TIFF and WebP one may pass as a pixel.
+        that any changed byte is noticed (of EXIF and texts in a note); of JPEG, BMP, TIFF and WebP
+        one may pass as a pixel.
     """
     with _muted_decoders():
         return _open(Path(path), max_pixels)

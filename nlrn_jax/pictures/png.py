@@ -36,6 +36,8 @@ class Header(NamedTuple):
 def read_chunks(file: BinaryIO) -> list[Chunk]:
     """Read all chunks, their check sums too.
 
+    EXIF and texts whose check sum is wrong come without content: viewers show such pictures.
+
     Raises:
       UserError: cut short or damaged.
     """
@@ -45,7 +47,9 @@ def read_chunks(file: BinaryIO) -> list[Chunk]:
         length, kind = struct.unpack(">I4s", _exactly(file, 8))
         content = _exactly(file, length)
         if zlib.crc32(kind + content) != int.from_bytes(_exactly(file, 4), "big"):
-            raise UserError("damaged (a check sum is wrong); replace the file")
+            if kind not in (b"eXIf", *_TEXTS):
+                raise UserError("damaged (a check sum is wrong); replace the file")
+            content = b""
         chunks.append((kind, content))
     return chunks
 

@@ -131,6 +131,17 @@ def test_damaged_chunks_are_not_handed_on(tmp_path, kind, damaged):
         np.testing.assert_array_equal(np.array(read), COLOUR)
 
 
+@pytest.mark.parametrize("kind", [b"eXIf", b"tEXt"])
+def test_a_wrong_check_sum_of_what_is_no_pixel_is_said(tmp_path, kind):
+    wrong = bytearray(png_chunk(kind, b"Author\0me"))
+    wrong[-1] ^= 1
+    picture = opened(tmp_path, png(COLOUR, 2, 8, bytes(wrong)))
+    assert_same(picture, COLOUR)
+    assert (*picture.notes, *picture.lost) == (
+        ("its EXIF is damaged, and left out",) if kind == b"eXIf" else ("damaged tEXt",)
+    )
+
+
 def test_exif_in_a_text_is_obeyed_and_kept(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x8298] = 6, "me"
