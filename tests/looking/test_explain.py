@@ -1,6 +1,7 @@
 """What the network looks at equals its equations; the picture and its figures tell the truth."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -106,6 +107,18 @@ def test_the_picture_and_its_figures_lie_side_by_side(tiny_config, subject, tmp_
         assert 1 <= state["positions"] <= 9 * 10
         assert 1 / state["positions"] <= state["greatest_weight"] * (1 + 1e-6)
     assert "wave from row 3, column 4" in capsys.readouterr().out
+
+
+def test_looking_is_not_silent(tiny_config, subject, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("nlrn_jax.terminal.SILENCE_SECONDS", 0.05)
+
+    def slow(*arguments):
+        time.sleep(0.3)
+        return look(*arguments)
+
+    monkeypatch.setattr("nlrn_jax.looking.explain.look", slow)
+    explained(tiny_config, subject, (3, 4), [1], tmp_path / "wave.png")
+    assert "looking at wave ... 0 s\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("at", [(0, 0), (0, 6), (4, 0), (4, 6), (2, 3)])

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ from nlrn_jax.config import levels
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model
 from nlrn_jax.scoring.benchmarks import Benchmark, tables
-from nlrn_jax.scoring.evaluate import evaluate
+from nlrn_jax.scoring.evaluate import evaluate, outputs_of
 from nlrn_jax.scoring.methods import Method, baseline, classical, restore_example, way_of
 from nlrn_jax.scoring.protocols import example, setting_of
 from nlrn_jax.training.state import create_state
@@ -128,6 +129,32 @@ def test_an_equal_image_scores_null_in_json(score, tmp_path):
     results = score(black, Method("perfect", "classical", perfect))
     assert results["tables"][0]["means"]["perfect"]["psnr"] is None
     assert "| perfect | inf / 1.0000 |" in (tmp_path / "evaluation" / "results.md").read_text()
+
+
+def slow(test, level, advance):
+    """Stand in for a network that takes its time."""
+    advance(0.5)
+    time.sleep(0.3)
+    advance(0.5)
+    return test.input
+
+
+def test_each_method_but_the_baseline_has_its_share_of_the_progress(tiny_config, photographs):
+    methods, done = [baseline("denoise"), *classical(["tv"]), Method("slow", "network", slow)], []
+    setting = setting_of(tiny_config)
+    test = example(photographs[0], setting, 25.0)
+    outputs_of(methods, setting, test, 25.0, done.append)
+    assert done == [0.5, 0.25, 0.25]
+
+
+def test_scoring_says_which_image_it_is_at(tiny_config, photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("nlrn_jax.terminal.SILENCE_SECONDS", 0.05)
+    methods = [baseline("denoise"), Method("slow", "network", slow, 7)]
+    scored = tables([Benchmark("x", photographs[:2])], (25.0,), setting_of(tiny_config))
+    evaluate(methods, tiny_config, scored, tmp_path, "command")
+    printed = capsys.readouterr().out
+    assert "scoring x, sigma 25, image 1 of 2: 25%\n" in printed
+    assert "scoring x, sigma 25, image 2 of 2: 75%, 0 s left\n" in printed
 
 
 def test_another_question_does_not_overwrite_the_results_of_the_first(

@@ -167,6 +167,12 @@ def test_validation_does_not_depend_on_what_is_evaluated_at_the_end(
     assert Validator(tiny_config, photographs[:1]).score(network).figures == expected
 
 
+def test_a_validation_says_how_far_it_is(network, tiny_config, photographs):
+    tiny_config.degrade.sigma, done = (25.0, 50.0), []
+    Validator(tiny_config, photographs).score(network, done.append)
+    assert sum(done) == pytest.approx(1) and max(done) <= 1 / 8  # of two levels of four images
+
+
 def test_the_centre_of_each_image_is_scored(network, tiny_config, photographs):
     tiny_config.checkpoint.crop = 12
     expected = Validator(tiny_config, photographs).score(network).figures
