@@ -103,10 +103,11 @@ class Progress:
 
     def __exit__(self, *_) -> None:
         self._ended.set()
-        if self._thread.is_alive():
+        try:
             self._thread.join()
-        if self._bar is not None:
-            self._bar.stop()
+        finally:  # Ctrl-C here too leaves the terminal as it was
+            if self._bar is not None:
+                self._bar.stop()
 
     @contextlib.contextmanager
     def work(self, name: str) -> Iterator[Work]:
