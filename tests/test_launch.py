@@ -12,6 +12,8 @@ from string import Template
 import pytest
 import yaml
 
+from nlrn_jax.training.processes import FOR_GPUS
+
 ROOT = Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
 FLAGS = ("--config=configs/sr_x3.py", "--workdir=/shared/my runs/x")
@@ -133,3 +135,9 @@ def test_the_dockerfile_copies_what_is_there_and_names_an_extra_of_jax():
         assert extra in extras
     entry = json.loads(re.search(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)[1])
     assert entry == ["python", "-m", "nlrn_jax.main"]
+
+
+def test_all_name_the_same_cuda():
+    default = re.search(r"^ARG JAX=(\w+)$", (LAUNCH / "Dockerfile").read_text(), re.MULTILINE)[1]
+    assert f"jax[{default}]" in (LAUNCH / "multi_gpu.sh").read_text()
+    assert f"jax[{default}]" in FOR_GPUS

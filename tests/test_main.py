@@ -1,5 +1,6 @@
 """The command line: what a user gets wrong is one line, said before anything long starts."""
 
+import io
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
+from absl import app, flags  # noqa: F401  # app defines its flags before a test saves them
 from absl.testing import flagsaver
 from drawn import randomized
 from PIL import Image as Pillow
@@ -170,6 +171,13 @@ CASES = {
     "a benchmark that names nothing": (["--config.data.eval=,"], 1, "','"),
     "a workdir below a file": (["--workdir={}/file/run"], 1, "{}/file is a file, not a folder"),
     "a workdir that is a file": (["--workdir={}/file"], 1, "{}/file is a file, not a folder"),
+    "a workdir that is blank": (["--workdir= "], 2, "is empty: name a file or folder"),
+    "a workdir in a folder that is learned from": (["--workdir={}/good/run"], 1, "{}/good/run"),
+    "a workdir that is learned from": (["--workdir={}/good"], 1, "--workdir={}/good lies in"),
+    "comparing into a file": (
+        ["--mode=compare", "--runs={}/good", "--workdir={}/file"], 1,
+        "{}/file is a file, not a folder",
+    ),
     "a folder not called one": (["--config.data.train={}/good"], 1, "use samples, folder:{}/good"),
     "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
     "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
@@ -280,6 +288,48 @@ def test_a_run_says_where_everything_is_and_can_be_scored_again(command, files):
     (table,) = results["tables"]
     assert table["benchmark"] == f"folder:{files}/small" and len(table["images"]) == 3
     assert shlex.split(results["command"])[3:] == again
+
+
+@pytest.mark.parametrize(
+    "error, mode, mend",
+    [
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "train", "--config.train.batch"),
+        (MemoryError("9 GB"), "train", "--config.train.batch"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "evaluate", "evaluate.patch"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "restore", "--memory=500MiB"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_one_line_with_the_mend(
+    error, mode, mend, command, files, monkeypatch
+):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(modes, "run", fail)
+    outcome = command(*words(files, [f"--mode={mode}", "--input={}/good"]))
+    assert outcome.status == 1
+    assert_one_line(outcome.err, mend)
+    assert "out of memory: " in outcome.err and "9 GB" in outcome.err
+
+
+def test_what_the_terminal_cannot_print_is_escaped(command, files, monkeypatch):
+    """A log of Windows; a name in UTF-8, and one that is no text."""
+    log = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(modes, "run", lambda: print("写真 \udc83 ü"))
+    monkeypatch.setattr(sys, "stdout", log)
+    assert not command(*words(files)).status
+    assert log.buffer.getvalue().rstrip() == b"\\u5199\\u771f \\udc83 \xfc"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--mode=plan"]])
+def test_the_end_of_a_pipe_is_quiet(arguments, files):
+    """As by `| head -1`, which reads on no more; with flags alone, and with JAX."""
+    program = [sys.executable, "-m", "nlrn_jax.main", *words(files, arguments)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(program, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (main.BROKEN_PIPE, "")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from nlrn_jax.network.model import NLRN, build_model
 from nlrn_jax.training.checkpoints import Checkpoints, Whole
 from nlrn_jax.training.state import evaluated_variables, state_shapes
 
+_NO_CONFIG = (ValueError, KeyError, TypeError, AttributeError)  # what reading something else raises
 Checkpoint = str | int  # 'newest', 'best' (by validation PSNR), or a step
 
 
@@ -66,7 +67,7 @@ def read_config(workdir: str | Path) -> ConfigDict:
         )
     try:
         return _whole_config(path)
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+    except (*_NO_CONFIG, FileNotFoundError) as error:
         mend = f"cp {shlex.quote(str(copy))} {shlex.quote(str(path))}" if copy else (
             "name another --workdir, or train anew without this file"
         )  # fmt: skip
@@ -176,6 +177,6 @@ def _copy_of_config(workdir: Path) -> Path | None:
         try:
             _whole_config(path)
             return path
-        except (OSError, ValueError, KeyError, TypeError):
+        except (*_NO_CONFIG, OSError):
             continue
     return None

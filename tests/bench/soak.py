@@ -171,7 +171,10 @@ class Moment:
       fault: what is wrong with how it ended, or ''.
     """
 
-    def __init__(self, command: list[str], kind: signal.Signals, moment: float, folder: Path):
+    def __init__(
+        self, command: list[str], kind: signal.Signals, moment: float, folder: Path, after: str = ""
+    ):
+        """Send a signal some seconds after the start, or after the command has said something."""
         output = folder / "moment.txt"
         program = [sys.executable, "-m", "nlrn_jax.main", *command]
         environment = os.environ | {"JAX_PLATFORMS": "cpu"}
@@ -179,6 +182,8 @@ class Moment:
             process = subprocess.Popen(
                 program, cwd=ROOT, env=environment, stdout=stream, stderr=stream
             )
+        while after not in output.read_text() and process.poll() is None:
+            time.sleep(0.01)
         time.sleep(moment)
         process.send_signal(kind)
         begin = time.monotonic()

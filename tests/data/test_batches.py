@@ -1,9 +1,15 @@
 """Training batches: repeatable, resumable, and cut out of the images they come from."""
 
 import itertools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
+import psutil
 import pytest
 from absl import flags
 
@@ -124,7 +130,11 @@ def test_worker_processes_give_the_same_batches_and_resume_too(config):
     expected = take(batches(images, config), 5)
     config.data.workers = 1
     iterator = batches(images, config)
+    (worker,) = multiprocessing.active_children()
+    for kind in (signal.SIGINT, signal.SIGTERM):  # as a terminal sends them, to the whole group
+        os.kill(worker.pid, kind)
     assert_equal(take(iterator, 5), expected)
+    assert worker.is_alive()
     rest = take(batches(images, config, first=2), 3)
     assert_equal(rest, {name: patches[2 * 4 :] for name, patches in expected.items()})
     shares = [take(batches(images, config, 0, p, 2), 1) for p in range(2)]
@@ -132,6 +142,27 @@ def test_worker_processes_give_the_same_batches_and_resume_too(config):
         {name: np.concatenate([share[name] for share in shares]) for name in expected},
         {name: patches[:4] for name, patches in expected.items()},
     )
+
+
+def test_no_worker_outlives_a_parent_that_is_killed():
+    """With Python alone in the worker: of a run's it would take seconds until they are there."""
+    script = (
+        "import multiprocessing, sys, time\n"
+        "from nlrn_jax.data import batches\n"
+        "def work():\n"
+        "    batches._end_with_parent()\n"
+        "    time.sleep(60)\n"
+        "worker = multiprocessing.get_context('fork').Process(target=work)\n"
+        "worker.start()\n"
+        "print(worker.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs([worker], timeout=10)
+    assert not alive
 
 
 def test_measuring_the_speed_leaves_the_iterator_where_it_was(config):

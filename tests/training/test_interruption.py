@@ -6,6 +6,8 @@ import random
 import re
 import signal
 import subprocess
+import sys
+import textwrap
 import time
 
 import psutil
@@ -13,6 +15,7 @@ import pytest
 import tiny
 from bench import soak
 
+from nlrn_jax.scoring.validation import Validator
 from nlrn_jax.training import loop
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.interruption import Interrupted
@@ -65,6 +68,119 @@ def test_a_signal_finishes_the_step_saves_and_the_run_goes_on(
     monkeypatch.undo()
     tiny.train(tiny.config(), tmp_path)
     soak.assert_same_run(whole, tmp_path)
+
+
+def test_a_signal_while_a_checkpoint_is_validated_stops_after_that_checkpoint(tmp_path):
+    class Told(Validator):
+        def score(self, variables):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().score(variables)
+
+    config, images = tiny.config(), tiny.photographs()
+    with pytest.raises(Interrupted, match=r"^saved step 4;"):
+        loop.train(config, tmp_path, images[:3], Told(config, images[3:]))
+
+
+# What a program does at the moment of the signal, after it has begun to listen.
+MOMENTS = {
+    "at rest": "time.sleep(60)",
+    "where exceptions are ignored": """
+        class Gone:
+            def __del__(self):
+                for _ in range(6000):
+                    time.sleep(0.01)
+        Gone()
+        """,
+    "where they are caught": """
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                pass
+        """,
+    "in C, where handlers wait": "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)",
+    "while a file is written": """
+        with writing.created(sys.argv[1] + "/out.png") as temporary:
+            temporary.write_bytes(b"half")
+            time.sleep(60)
+        """,
+}
+
+
+def listening(moment, *arguments, begin="interruption.listen()"):
+    """Start a program that listens and then comes to a moment; it says so."""
+    lines = "import hashlib, os, signal, sys, time", "from nlrn_jax import writing"
+    script = "\n".join((
+        *lines, "from nlrn_jax.training import interruption", begin, "print('now', flush=True)",
+        textwrap.dedent(moment),
+    ))  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=soak.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, status", [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_one_signal_ends_the_program_with_one_sentence(moment, kind, status, tmp_path):
+    program = listening(MOMENTS[moment], str(tmp_path))
+    program.stdout.readline()
+    time.sleep(0.1)
+    program.send_signal(kind)
+    _, said = program.communicate(timeout=30)
+    assert program.returncode == status
+    assert said == ("interrupted; nothing was to be saved yet, the same command starts again\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_said_is_what_was_told_last():
+    program = listening("interruption.tell('interrupted; step 7 is saved'); time.sleep(60)")
+    program.stdout.readline()
+    time.sleep(0.1)
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=30)[1] == "interrupted; step 7 is saved\n"
+
+
+def test_a_signal_that_is_held_arrives_in_the_program_that_takes_ones_place():
+    again = (
+        "interruption.hold()\n"
+        "if len(sys.argv) < 2:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    os.execv(sys.executable, [*sys.orig_argv, 'again'])\n"
+        "interruption.listen()"
+    )
+    program = listening("time.sleep(60)", begin=again)
+    said, _ = program.communicate(timeout=30)
+    assert program.returncode == 75 and not said
+
+
+def test_at_the_end_of_the_interpreter_a_signal_changes_nothing():
+    """Python has put its handlers away by then, and all is done."""
+    program = listening("""
+        class Late:
+            def __del__(self, kill=os.kill, me=os.getpid(), kind=signal.SIGTERM):
+                kill(me, kind)
+        late = Late()
+        """)
+    assert program.communicate(timeout=30) == ("now\n", "")
+    assert program.returncode == 0
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.4, 1.5])
+def test_a_signal_while_the_program_starts_ends_it(moment, tmp_path):
+    """Python itself, the flags, JAX; `soak.py --moments=100` is the long form."""
+    kind = signal.SIGINT if moment == 0.4 else signal.SIGTERM
+    end = soak.Moment([*soak.TINY, "--mode=plan"], kind, moment, tmp_path)
+    assert not end.fault and end.words
+
+
+def test_a_signal_while_the_step_is_compiled_ends_the_program(folder, tmp_path):
+    """Compiled anew, as nowhere else here: that takes its seconds."""
+    command = [*soak.TINY, f"--config.data.train=folder:{folder}/pictures", f"--workdir={tmp_path}"]
+    end = soak.Moment(command, signal.SIGINT, 0.5, tmp_path, after="compiling")
+    assert (end.fault, end.status) == ("", 130)
+    assert end.words == ["interrupted; nothing was to be saved yet, the same command starts again"]
+    assert end.seconds < 10
 
 
 @pytest.fixture(scope="module")

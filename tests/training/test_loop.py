@@ -239,3 +239,20 @@ def test_the_learning_rate_written_is_the_one_used(finished, tiny_config):
     for line in figures(finished[0]):
         if "learning_rate" in line:
             np.testing.assert_allclose(line["learning_rate"], used(line["step"] - 1))
+
+
+def test_a_run_goes_on_from_the_newest_whole_checkpoint_and_keeps_the_damaged_one(
+    again, run, capsys
+):
+    """And comes to the same end, where it writes the damaged step anew."""
+    folder, state = again
+    for path in (folder / "checkpoints" / "12").glob("state/**/d/*"):
+        path.write_bytes(b"")
+    assert_equal(run("a"), state)
+    assert (
+        f"checkpoint 12 is damaged (data are missing or cut short: OUT_OF_RANGE): set aside in "
+        f"{folder}/damaged; goes on from step 8" in capsys.readouterr().out
+    )
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"8", "12"}
+    assert (folder / "damaged" / "12" / "state").is_dir()
+    assert [line["step"] for line in figures(folder)] == [3, 4, 6, 8, 9, 12]

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from nlrn_jax import load
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.mesh import require_divisible
 from nlrn_jax.restoring.patches import restore_patches
-from nlrn_jax.training.processes import join
+from nlrn_jax.training import processes
+from nlrn_jax.training.processes import find_devices, join
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,3 +130,62 @@ def test_a_batch_that_does_not_divide_is_refused_with_two_that_do(
 def test_a_place_that_is_none_is_refused(place):
     with pytest.raises(UserError, match=r"should be auto, or as 0/2@127"):
         join(place)
+
+
+def test_a_port_that_is_taken_is_said_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(UserError, match=rf"^[^\n]+ cannot listen at port {port} \([^\n]+$"):
+            join(f"0/2@127.0.0.1:{port}")
+
+
+@pytest.fixture
+def nobody_asks(monkeypatch):
+    """JAX takes the devices that it finds, and they are CPUs."""
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    asked = jax.config.jax_platforms
+    jax.config.update("jax_platforms", None)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    yield
+    jax.config.update("jax_platforms", asked)
+
+
+def test_a_gpu_that_jax_does_not_use_is_said_with_the_mend(nobody_asks, monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "NVIDIA", (str(tmp_path / "nvidia0"),))
+    assert find_devices() is None
+    (tmp_path / "nvidia0").touch()
+    assert find_devices() == (
+        "warning: this machine has an NVIDIA GPU, but JAX computes on the CPU: "
+        'pip install -U "jax[cuda13]"; JAX_PLATFORMS=cpu says that the CPU is meant'
+    )
+    jax.config.update("jax_platforms", "cpu")
+    assert find_devices() is None
+
+
+def test_why_jax_cannot_use_a_gpu_is_said_too(nobody_asks, monkeypatch, tmp_path):
+    def default_backend():
+        logger = processes.logging.getLogger("jax._src.xla_bridge")
+        logger.warning("CUDA backend failed to initialize: the driver\nis too old.")
+        return "cpu"
+
+    monkeypatch.setattr(processes, "NVIDIA", (str(tmp_path),))
+    monkeypatch.setattr(jax, "default_backend", default_backend)
+    assert "the CPU (CUDA backend failed to initialize: the driver is too old.): pip" in (
+        find_devices()
+    )
+
+
+@pytest.mark.parametrize("asked", ["nowhere", "cuda"])
+def test_devices_that_are_asked_for_and_absent_are_one_line(asked, tmp_path):
+    """By JAX itself, which only a new process lets look for devices."""
+    if asked == "cuda" and any(map(os.path.exists, processes.NVIDIA)):
+        pytest.skip("there is a GPU here")
+    command = ["--config=configs/denoise_25.py:quick", f"--workdir={tmp_path}/run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "nlrn_jax.main", *command],
+        cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": asked}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith(f"error: JAX_PLATFORMS={asked}: ")
+    assert done.stderr.count("\n") == 1 and "JAX_PLATFORMS=cpu" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,9 +1,13 @@
 """A run on disk: one configuration, and the checkpoint that is asked for."""
 
+import json
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from nlrn_jax import load
 from nlrn_jax.config import differences
@@ -15,6 +19,8 @@ from nlrn_jax.training.run import (
     find_step,
     newest_step,
     read_config,
+    require_apart,
+    require_folder,
     require_same_run,
 )
 from nlrn_jax.training.state import create_state
@@ -104,3 +110,130 @@ def test_a_workdir_belongs_to_one_configuration(tiny_config, tmp_path):
 def test_asking_claims_nothing(tiny_config, tmp_path):
     require_same_run(tmp_path / "new", tiny_config)
     assert not (tmp_path / "new").exists()
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+# What may happen to the folder of a checkpoint when power fails, a disk is full, a copy breaks off.
+DAMAGES = {
+    "data emptied": lambda folder: [p.write_bytes(b"") for p in folder.glob("state/**/d/*")],
+    "data halved": lambda folder: [halve(p) for p in folder.glob("state/**/d/*")],
+    "data missing": lambda folder: [p.unlink() for p in folder.glob("state/**/d/*")],
+    "all emptied": lambda folder: [p.write_bytes(b"") for p in files(folder)],
+    "all halved": lambda folder: [halve(p) for p in files(folder)],
+    "no index": lambda folder: (folder / "state" / "manifest.ocdbt").unlink(),
+    "a broken index": lambda folder: halve(folder / "state" / "manifest.ocdbt"),
+    "no list of arrays": lambda folder: (folder / "state" / "_METADATA").unlink(),
+    "an empty list of arrays": lambda folder: (folder / "state/_METADATA").write_text("{}"),
+    "no state": lambda folder: shutil.rmtree(folder / "state"),
+    "nothing": lambda folder: (shutil.rmtree(folder), folder.mkdir()),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A run of steps 1 and 2, and their states."""
+    workdir = tmp_path_factory.mktemp("sound")
+    return workdir, make_run(workdir, tiny.config(), 30.0, 20.0)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_instead_of_a_damaged_checkpoint_the_newest_whole_one_is_loaded(
+    damage, sound, tmp_path, capfd
+):
+    workdir, states = sound
+    run = shutil.copytree(workdir, tmp_path / "run")
+    DAMAGES[damage](run / "checkpoints" / "2")
+    before = sorted(run.rglob("*"))
+    assert_equal(load(run)[1], states[1].variables)
+    assert find_step(run) == find_step(run, "best") == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2  # of `load` and of the newest step
+    for line in lines:
+        assert line.startswith(f"warning: {run}/checkpoints/2 is damaged (")
+        assert line.endswith("; step 1 is taken")
+    with pytest.raises(UserError, match=r"cannot read 2 \([^\n]+\); name another .* steps 1$"):
+        load(run, 2)
+    assert sorted(run.rglob("*")) == before
+
+
+def test_the_best_that_is_whole_is_loaded(sound, tmp_path, capfd):
+    run = shutil.copytree(sound[0], tmp_path / "run")
+    DAMAGES["data halved"](run / "checkpoints" / "1")
+    assert find_step(run, "best") == 2
+    assert "checkpoints/1 is damaged" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("figures", [b"", b"{}", b'{"psnr": NaN}', b"\xff"])
+def test_figures_that_cannot_be_read_cost_a_checkpoint_its_rank_alone(
+    figures, sound, tmp_path, capfd
+):
+    workdir, states = sound
+    run = shutil.copytree(workdir, tmp_path / "run")
+    (run / "checkpoints/1/metrics/metrics").write_bytes(figures)
+    assert find_step(run, "best") == 2
+    assert_equal(load(run, 1)[1], states[1].variables)
+    with Checkpoints(run, keep=2) as checkpoints:  # as training opens them
+        assert checkpoints.ranked == [2]
+    assert (run / "damaged/1-metrics/metrics").read_bytes() == figures
+    assert not capfd.readouterr().err
+
+
+def test_a_run_without_a_whole_checkpoint_is_one_line(sound, tmp_path):
+    run = shutil.copytree(sound[0], tmp_path / "run")
+    for step in "12":
+        DAMAGES["nothing"](run / "checkpoints" / step)
+    for name in ("newest", 2):
+        with pytest.raises(UserError, match=r"^[^\n]+/checkpoints: cannot read 2[^\n]+$"):
+            load(run, name)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '"text"', '{"model": 1}', "\xff"])
+def test_a_damaged_configuration_is_mended_by_its_copy(text, sound, tmp_path):
+    run = shutil.copytree(sound[0], tmp_path / "run")
+    config = run / "config.json"
+    whole = json.loads(config.read_text())
+    config.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=rf"^{config} is not .*; the newest .* copy: cp ") as error:
+        load(run)
+    _, source, target = str(error.value).partition("copy: ")[2].split()
+    shutil.copy(source, target)
+    assert json.loads(config.read_text()) == whole
+    load(run)
+
+
+def test_a_lost_configuration_is_not_replaced_by_another(sound, tmp_path):
+    run = shutil.copytree(sound[0], tmp_path / "run")
+    (run / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json is missing; .*: cp "):
+        claim_workdir(run, tiny.config())
+    assert not (run / "config.json").exists()
+
+
+def test_a_finished_run_keeps_its_configuration_when_fewer_steps_are_asked_for(tiny_config, sound):
+    before = (sound[0] / "config.json").read_bytes()
+    tiny_config.train.steps = 1
+    claim_workdir(sound[0], tiny_config)
+    assert (sound[0] / "config.json").read_bytes() == before
+
+
+def test_a_run_lies_in_a_folder_of_its_own(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "photos").mkdir()
+    for place in ("file", "file/run"):
+        with pytest.raises(
+            UserError, match=rf"^--workdir={tmp_path}/{place}: .*/file is no folder"
+        ):
+            require_folder(tmp_path / place)
+    for place in ("photos", "photos/run", "other/../photos"):
+        with pytest.raises(UserError, match=r"lies in config\.data.train=folder:"):
+            require_apart(tmp_path / place, f"samples,folder:{tmp_path}/photos")
+    require_folder(tmp_path / "new" / "run")
+    require_apart(tmp_path, f"folder:{tmp_path}/photos")
+    require_apart(tmp_path / "photos2", f"folder:{tmp_path}/photos")
