@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nlrn_jax.data.pixels import to_float
+from nlrn_jax.errors import UserError
 
 # Ties are common: the kernel's values are multiples of 1/256, 1/162 and 1/4096 at scales 2, 3, 4.
 # A quarter of the smallest step, and more than float32's error, makes every sum of one tie round
@@ -41,25 +42,29 @@ def bicubic_resize(image: np.ndarray | jax.Array, scale: float) -> np.ndarray | 
 
     Args:
       image: [H, W] or [H, W, C], NumPy or JAX. uint8 is rounded half up, and clipped, after each
-        of the two passes, as MATLAB does; floats are neither.
+        of the two passes, as MATLAB does; floats are neither. Computed in float32, or in float64
+        where that is given.
       scale: 1/3 shrinks, 3 enlarges.
 
     Returns:
       [ceil(scale H), ceil(scale W)] or [..., C], of the same dtype.
 
     Raises:
-      ValueError: another rank or dtype, or a scale that is not positive.
+      UserError: another rank or dtype, no pixels, or a scale that is not positive.
     """
     xp = jnp if isinstance(image, jax.Array) else np
+    image = xp.asarray(image)
     is_uint8 = image.dtype == np.uint8
     if image.ndim not in (2, 3) or not (is_uint8 or xp.issubdtype(image.dtype, xp.floating)):
-        raise ValueError(
+        raise UserError(
             f"an image is uint8 or float, [H, W] or [H, W, C], not {image.dtype} "
             f"{list(image.shape)}; resize its channels as float"
         )
+    if not image.size:
+        raise UserError(f"an image {list(image.shape)} has no pixels")
     if not 0 < scale < math.inf:
-        raise ValueError(f"scale must be positive, not {scale}")
-    resized = image.astype(np.float64 if image.dtype == np.float64 else np.float32)
+        raise UserError(f"scale must be positive, not {scale}")
+    resized = image.astype(np.float64 if image.dtype.itemsize >= 8 else np.float32)
     for _ in range(2):
         resized = _resize_rows(resized, float(scale))
         if is_uint8:

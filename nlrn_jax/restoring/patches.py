@@ -12,7 +12,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from nlrn_jax.data.pixels import to_float
+from nlrn_jax.data.pixels import check_values, to_float
+from nlrn_jax.errors import UserError
 from nlrn_jax.network.mesh import by_batch, data_mesh, replicated
 from nlrn_jax.network.model import NLRN
 
@@ -30,8 +31,8 @@ def restore_patches(
 
     Args:
       model, variables: the network and {'params', 'batch_stats'}.
-      image: [H, W] or [H, W, C], uint8, uint16, or float in [0, 1]; for super-resolution already
-        enlarged to the size wanted.
+      image: [H, W] or [H, W, C], uint8, uint16, or float with white at 1; for super-resolution
+        already enlarged to the size wanted.
       patch: side of a patch; an image smaller than that is one patch.
       stride: between neighbouring patches; the last one is flush with the border.
       batch: patches at a time, on as many of this process's devices as divide it.
@@ -41,8 +42,13 @@ def restore_patches(
       float32 of the image's shape, not clipped.
 
     Raises:
-      ValueError: the image has no pixels, or not the network's channels.
+      UserError: patches that leave gaps, or as `network_input`.
     """
+    if not 1 <= stride <= patch or batch < 1:
+        raise UserError(
+            f"patches of {patch} with stride {stride}, {batch} at a time: the stride should be 1 "
+            "to the side of a patch, and there should be one or more at a time"
+        )
     pixels = network_input(model, image)
     corners = patch_corners(pixels.shape[:2], patch, stride)
     mesh = data_mesh(jax.local_devices()[: math.gcd(batch, jax.local_device_count())])
@@ -68,16 +74,29 @@ def network_input(model: NLRN, image: np.ndarray) -> np.ndarray:
     """Return an image as the network takes it: float32 [H, W, C].
 
     Raises:
-      ValueError: the image has no pixels, or not the network's channels.
+      UserError: the image has no pixels, not the network's channels, another dtype than uint8,
+        uint16 and float, or values that are not of a picture with white at 1.
     """
     pixels = to_float(image)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[-1] != model.channels or not pixels.size:
-        raise ValueError(
+        raise UserError(
             f"an image {list(np.shape(image))} does not suit a network of {model.channels} "
-            "channels: it wants [H, W] or [H, W, C]"
+            f"channels: it wants [H, W] or [H, W, C]{_mend(np.shape(image))}"
         )
+    check_values(pixels)
     return pixels
+
+
+def _mend(shape: tuple[int, ...]) -> str:
+    """Say what makes an image of a picture's array that is shaped otherwise."""
+    if len(shape) == 4:
+        return "; restore the images of a batch one by one"
+    if len(shape) != 3:
+        return ""
+    if shape[-1] in (2, 4):
+        return "; restore colour without alpha, as image[..., :-1]"
+    return "; give its channels last, as np.moveaxis(image, 0, -1)" if shape[0] in (1, 3, 4) else ""
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -10,7 +10,8 @@ import numpy as np
 import psutil
 
 from nlrn_jax.data.degrade import bicubic_resize
-from nlrn_jax.data.pixels import dihedral, luma, to_float, undo_dihedral
+from nlrn_jax.data.pixels import check_values, dihedral, grey, luma, to_float, undo_dihedral
+from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring.patches import apply, network_input
 from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, reach
@@ -39,7 +40,8 @@ def restore(
 
     Args:
       model, variables: the network and {'params', 'batch_stats'}.
-      image: [H, W] or [H, W, C], uint8, uint16, or float in [0, 1].
+      image: [H, W] or [H, W, C], NumPy, JAX or a list; uint8, uint16, or float with black at 0 and
+        white at 1, which noise may leave.
       scale: 1 to denoise; 2, 3, ... to enlarge a low-resolution picture.
       neighborhood: odd side of the window; None is the network's own, `model.window`.
       memory: bytes that the computation may take; None is `default_memory()`.
@@ -48,14 +50,17 @@ def restore(
       advance: called with the fraction done since the last call.
 
     Returns:
-      The restoration in the image's dtype (float is not clipped), `scale` times as large. With a
-      network of one channel, a colour picture is denoised in red, green and blue one by one, since
-      each has its noise; enlarged, its luma is restored and its chroma is bicubic.
+      The restoration, NumPy, in the image's dtype and order of bytes, `scale` times as large;
+      computed in float32, and not clipped where the image is float. With a network of one channel,
+      a colour picture is denoised in red, green and blue one by one, since each has its noise;
+      enlarged, its luma is restored and its chroma is bicubic. A network of three channels sees a
+      grey picture as RGB, and its answer is made grey.
 
     Raises:
-      ValueError: the image does not suit the network, or does not fit the memory.
+      UserError: the image does not suit the network, its values are NaN or not of a picture with
+        white at 1, the scale is not a whole number, or the memory does not suffice.
     """
-    model = model.clone(neighborhood=neighborhood or model.window)
+    model = model.clone(neighborhood=model.window if neighborhood is None else neighborhood)
     memory = default_memory() if memory is None else memory
     halo = reach(model) if exact else HALO
 
@@ -82,10 +87,19 @@ def restore_by(
 ) -> np.ndarray:
     """Enlarge and restore a picture by `plane`, which takes and gives the network's channels.
 
-    Other arguments and returns as those of `restore`.
+    Other arguments, returns and errors as those of `restore`.
     """
-    image = np.asarray(image)
-    split = scale == 1 and _is_colour(model, image)  # red, green and blue one by one
+    image, scale = np.asarray(image), _whole(scale)
+    if model.channels == 3 and (image.ndim == 2 or image.shape[2:] == (1,)):
+        colour = np.stack([image.reshape(image.shape[:2])] * 3, axis=-1)
+        restored = restore_by(plane, model, to_float(colour), scale=scale, ensemble=ensemble,
+                              advance=advance)  # fmt: skip
+        return _like(image, grey(restored).reshape(*restored.shape[:2], *image.shape[2:]))
+    one = image[..., 0] if _is_colour(model, image) else image
+    network_input(model, one)  # says what does not suit
+    pixels = to_float(image)
+    check_values(pixels)
+    split = scale == 1 and one is not image  # red, green and blue one by one
     passes = (VIEWS if ensemble else 1) * (3 if split else 1)
     share = advance and (lambda fraction: advance(fraction / passes))
 
@@ -93,18 +107,17 @@ def restore_by(
         return plane(pixels, share)
 
     way = _averaged(once) if ensemble else once
-    pixels = to_float(image)
     pixels = bicubic_resize(pixels, scale) if scale > 1 else pixels
     if split:
         return _like(image, np.stack([way(channel) for channel in np.moveaxis(pixels, -1, 0)], -1))
-    if _is_colour(model, image):
+    if one is not image:
         return _like(image, _restore_luma(way, pixels))
-    network_input(model, image)  # says what does not suit
     return _like(image, way(pixels))
 
 
 def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     """Enlarge by bicubic interpolation alone, keeping the dtype: what alpha gets."""
+    image = np.asarray(image)
     return _like(image, bicubic_resize(to_float(image), scale))
 
 
@@ -168,4 +181,19 @@ def _like(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     if np.issubdtype(image.dtype, np.integer):
         top = np.iinfo(image.dtype).max
         return np.rint(np.clip(pixels, 0, 1) * np.float64(top)).astype(image.dtype)
-    return pixels.astype(np.float32)
+    return pixels.astype(image.dtype)
+
+
+def _whole(scale: float) -> int:
+    """Return the scale as an int.
+
+    Raises:
+      UserError: it is not a whole number from 1 on.
+    """
+    try:
+        whole = int(scale)
+    except (TypeError, ValueError, OverflowError):
+        whole = 0
+    if whole < 1 or whole != scale:
+        raise UserError(f"{scale=} should be a whole number: 1 to denoise, 2, 3, ... to enlarge")
+    return whole

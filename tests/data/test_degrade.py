@@ -130,6 +130,20 @@ def test_jax_arrays_keep_their_dtype(dtype):
     assert np.all(resized == 1)
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "g", "f2"])
+def test_floats_of_any_size_and_order_of_bytes_keep_their_precision(dtype):
+    image = np.random.default_rng(5).random((7, 9))
+    resized = bicubic_resize(image.astype(dtype), 1.5)
+    assert resized.dtype == np.dtype(dtype)
+    step = max(np.finfo(dtype).eps, np.finfo(np.float64).eps)
+    np.testing.assert_allclose(resized, bicubic_resize(image, 1.5), rtol=0, atol=8 * step)
+
+
+def test_lists_are_taken():
+    np.testing.assert_array_equal(bicubic_resize([[0.25, 0.5]], 2), bicubic_resize(
+        np.array([[0.25, 0.5]]), 2))  # fmt: skip
+
+
 def test_cached_weights_are_not_changed_by_their_users():
     with pytest.raises(ValueError, match="read-only"):
         degrade._matrix(9, 3.0, "float32")[0, 0] = 1
@@ -139,6 +153,12 @@ def test_cached_weights_are_not_changed_by_their_users():
 def test_what_is_no_image_is_not_resized(bad):
     with pytest.raises(ValueError, match=r"uint8 or float, \[H, W\]"):
         bicubic_resize(bad, 2)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0, 3)])
+def test_what_has_no_pixels_is_not_resized(shape):
+    with pytest.raises(ValueError, match="has no pixels"):
+        bicubic_resize(np.zeros(shape), 2)
 
 
 @pytest.mark.parametrize("scale", [0, -2, float("inf"), float("nan")])

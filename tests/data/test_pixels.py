@@ -14,6 +14,7 @@ from nlrn_jax.data.pixels import (
     to_uint8,
     undo_dihedral,
 )
+from nlrn_jax.errors import UserError
 
 rng = np.random.default_rng(0)
 COLOUR = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -101,3 +102,29 @@ def test_channels_that_suit_pass_and_three_are_made_of_one(task):
     assert network_channels(COLOUR, task, 3) is COLOUR
     assert network_channels(GREY, task, 1) is GREY
     np.testing.assert_array_equal(network_channels(GREY, task, 3), np.dstack([GREY] * 3))
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+def test_sixteen_bits_have_the_grey_and_luma_of_their_fractions(dtype):
+    sixteen = (COLOUR * np.uint16(257)).astype(dtype)
+    np.testing.assert_array_equal(to_float(sixteen), to_float(COLOUR))
+    for convert in (grey, luma):
+        found = convert(sixteen)
+        assert found.dtype == np.dtype(dtype)
+        exact = convert(COLOUR / 255)
+        np.testing.assert_allclose(found / 65535, exact, rtol=0, atol=0.501 / 65535 + 1e-6)
+
+
+@pytest.mark.parametrize("convert", [grey, luma])
+@pytest.mark.parametrize(
+    "image", [COLOUR.astype(int), COLOUR > 9, COLOUR.astype(np.uint32), COLOUR[..., :2]]
+)
+def test_what_has_no_grey_or_luma_is_refused(convert, image):
+    with pytest.raises(UserError, match="uint8, uint16 or float is needed"):
+        convert(image)
+
+
+def test_nan_is_no_grey_level():
+    with pytest.raises(UserError, match="1 of 2 values are NaN"):
+        to_uint8(np.array([np.nan, 1]))
+    assert to_uint8([-np.inf, 1.0]).tolist() == [0, 255]
