@@ -72,8 +72,8 @@ def study(
         require_same_run(workdir / name, config)
         if not validators[name]:
             raise UserError(
-                "a study compares validation figures: set config.data.holdout and "
-                "config.checkpoint.validation_share above 0"
+                "a study compares validation figures: set --config.data.holdout and "
+                "--config.checkpoint.validation_share above 0"
             )
     fields = varied_fields(members)
     finished, diverged = [], []

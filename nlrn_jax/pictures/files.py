@@ -221,7 +221,7 @@ def _misfit(ending: str, dtype: np.dtype, has_alpha: bool, shape: tuple[int, ...
 
 
 def _exists(path: Path) -> str:
-    return f"{path}: exists already; remove it, name another place, or ask to overwrite"
+    return f"{path}: exists already; remove it, name another --output, or give --overwrite"
 
 
 def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) -> tuple[str, ...]:

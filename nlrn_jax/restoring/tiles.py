@@ -51,7 +51,7 @@ def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -
         needed = side * side * min(bytes_per_pixel(model, carry) for carry in _CARRIES)
         raise ValueError(
             f"a halo of {halo} pixels needs tiles of {side} x {side} and {needed / 2**30:.1f} GiB, "
-            f"more than the {memory / 2**30:.1f} GiB allowed: raise the memory or lower the halo"
+            f"more than the {memory / 2**30:.1f} GiB allowed: raise --memory, or leave --exact out"
         )
     _, carry, sides = min(choices, key=operator.itemgetter(0))
     return Tiling(model.clone(carry=carry), sides, cut(shape, sides, halo))

@@ -7,6 +7,7 @@ Read in this order, from the entry down:
     run            a run on disk: its folder, configuration, weights
     split          data.json: what it learns from, and what it keeps out
     checkpoints    Orbax
+    meter          what a line of figures says
     record         metrics.jsonl
     log            bar, lines, TensorBoard
     curves         the record drawn

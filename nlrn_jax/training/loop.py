@@ -35,7 +35,7 @@ from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.curves import draw_curve
 from nlrn_jax.training.interruption import Interrupted, Interruption, tell
 from nlrn_jax.training.log import Log, Silent
-from nlrn_jax.training.optim import learning_rate
+from nlrn_jax.training.meter import Meter, means
 from nlrn_jax.training.record import read_record
 from nlrn_jax.training.run import claim_workdir
 from nlrn_jax.training.split import record_split
@@ -150,7 +150,7 @@ def _loop(
     advance = _compile(config, mesh, state, log)
     # the processes of the loader are started by one that ends only after them
     with Interruption() as interruption, _loader(images, config, done, log) as iterator:
-        meter, previous = _Meter(config.train.batch), None
+        meter, previous = Meter(config.train.batch), None
         for step in range(done + 1, last + 1):
             batch = share_out(mesh, meter.draw(iterator))
             state, loss = advance(state, batch)
@@ -164,10 +164,10 @@ def _loop(
             if saves or reports or stops:
                 _require_finite(state, step, checkpoints)
             if reports:
-                figures = _figures(state, config) | meter.figures()
+                figures = means(state, config) | meter.figures()
                 state = state.replace(sums=empty())
             if saves:
-                validated = _validate(state, validator, step, log)
+                validated = _validate(state, validator, step, config.checkpoint.crop, log)
                 figures |= validated
             if figures:
                 log.write(step, figures)  # before the checkpoint: a resumed run keeps these lines
@@ -215,67 +215,6 @@ def _compile(
     return compiled
 
 
-class _Meter:
-    """Measures steps a second, and the share of the time that they waited for the loader.
-
-    Validation and saving do not count.
-    """
-
-    def __init__(self, batch: int):
-        self._batch = batch
-        self._seconds = self._waited = 0.0
-        self._steps = 0
-        self.restart()
-
-    def restart(self) -> None:
-        """Let the time since the last step pass uncounted."""
-        self._mark = time.perf_counter()
-
-    def draw(self, iterator: grain.DatasetIterator) -> dict[str, np.ndarray]:
-        """Return the next batch and count the time since the last one as a step."""
-        begin = time.perf_counter()
-        batch = next(iterator)
-        end = time.perf_counter()
-        self._waited += end - begin
-        self._seconds += end - self._mark
-        self._steps += 1
-        self._mark = end
-        return batch
-
-    def figures(self) -> dict[str, float]:
-        """Return the figures since the last call."""
-        seconds = max(self._seconds, 1e-9)
-        figures = {
-            "steps_per_second": self._steps / seconds,
-            "patches_per_second": self._steps * self._batch / seconds,
-            "loader_wait": self._waited / seconds,
-        }
-        self._seconds = self._waited = 0.0
-        self._steps = 0
-        return figures
-
-
-def _figures(state: TrainState, config: ConfigDict) -> dict[str, float]:
-    """Return the means since the last line: loss in grey levels squared, its PSNR in dB, ...
-
-    The baseline is the PSNR of the same patches before restoration.
-    """
-    sums = jax.device_get(state.sums)
-    loss, before = (float(sums[name] / sums["steps"]) for name in ("loss", "baseline"))
-    return {
-        "loss": loss,
-        "psnr": _psnr(loss),
-        "baseline": _psnr(before),
-        "grad_norm": float(sums["grad_norm"] / sums["steps"]),
-        # of the last step done: the schedule counts from 0
-        "learning_rate": float(learning_rate(config.train)(int(state.step) - 1)),
-    }
-
-
-def _psnr(loss: float) -> float:
-    return float(10 * np.log10(255**2 / np.maximum(loss, 1e-12)))
-
-
 def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> None:
     sums = jax.device_get(state.sums)
     if all(np.isfinite(sums[name]) for name in ("loss", "grad_norm")):
@@ -288,12 +227,12 @@ def _require_finite(state: TrainState, step: int, checkpoints: Checkpoints) -> N
             if kept
             else "nothing is saved. "
         )
-        + "Lower train.learning_rate, or name another --workdir and another seed"
+        + "Lower --config.train.learning_rate, or name another --workdir and another --config.seed"
     )
 
 
 def _validate(
-    state: TrainState, validator: Validator, step: int, log: Log | Silent
+    state: TrainState, validator: Validator, step: int, crop: int, log: Log | Silent
 ) -> dict[str, float]:
     """Validate in every process: the others would only wait, and not for as long as it may take."""
     if not validator.due(step):
@@ -308,7 +247,7 @@ def _validate(
         write_pixels(log.folder / "comparison.png", stack(shown))
     psnr, baseline = figures["validation_psnr"], figures["validation_baseline"]
     gain = f", {psnr - baseline:+.2f} over its input" if np.isfinite(baseline) else ""
-    log.say(f"step {step}: validation {psnr:.2f} dB{gain}")
+    log.say(f"step {step}: validation on centres of {crop} pixels {psnr:.2f} dB{gain}")
     return figures
 
 

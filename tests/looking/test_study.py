@@ -14,7 +14,7 @@ from nlrn_jax.config import check, get
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking import study as studies
 from nlrn_jax.looking.study import read_members, study, varied_fields
-from nlrn_jax.training import loop as training
+from nlrn_jax.training import meter
 from nlrn_jax.training.run import load
 
 FOLDER = Path(base.__file__).parent
@@ -138,7 +138,7 @@ def test_a_study_cut_short_goes_on_and_leaves_finished_members_alone(
     assert table[0] == "validation after the last step"
     assert [line.split()[:2] for line in table[1:3]] == [["run", "model.propagate"], ["on", "True"]]
 
-    draw, drawn_batches = training._Meter.draw, itertools.count(1)
+    draw, drawn_batches = meter.Meter.draw, itertools.count(1)
 
     def cut(meter, iterator):
         if next(drawn_batches) == 8 + 6:
@@ -146,7 +146,7 @@ def test_a_study_cut_short_goes_on_and_leaves_finished_members_alone(
         return draw(meter, iterator)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training._Meter, "draw", cut)
+        patch.setattr(meter.Meter, "draw", cut)
         run(members, tmp_path / "cut", photographs)
     drawn = json.loads((tmp_path / "cut" / "study.json").read_text())
     assert [member["name"] for member in drawn["members"]] == ["on"]

@@ -16,7 +16,7 @@ import tiny
 from bench import soak
 
 from nlrn_jax.scoring.validation import Validator
-from nlrn_jax.training import loop
+from nlrn_jax.training import loop, meter
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.interruption import Interrupted
 
@@ -28,14 +28,14 @@ def tell(monkeypatch):
     """Return a function that lets a signal come while the n-th batch is drawn."""
 
     def tell(kind, number):
-        draw, calls = loop._Meter.draw, iter(range(1, 100))
+        draw, calls = meter.Meter.draw, iter(range(1, 100))
 
         def told(self, iterator):
             if next(calls) == number:
                 os.kill(os.getpid(), kind)
             return draw(self, iterator)
 
-        monkeypatch.setattr(loop._Meter, "draw", told)
+        monkeypatch.setattr(meter.Meter, "draw", told)
 
     return tell
 

@@ -11,7 +11,7 @@ import tiny
 from nlrn_jax.errors import NotFiniteError
 from nlrn_jax.pictures.files import read_pixels
 from nlrn_jax.scoring.validation import Validator
-from nlrn_jax.training import loop
+from nlrn_jax.training import loop, meter
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import find_step, load
 from nlrn_jax.training.state import create_state
@@ -64,14 +64,14 @@ def again(finished, tmp_path):
 
 def fail_at(monkeypatch, call, failure):
     """Let the loader do something else at its n-th batch of a run."""
-    original = loop._Meter.draw
+    original = meter.Meter.draw
     calls = iter(range(1, 1000))
 
     def draw(self, iterator):
         batch = original(self, iterator)
         return failure(batch) if next(calls) == call else batch
 
-    monkeypatch.setattr(loop._Meter, "draw", draw)
+    monkeypatch.setattr(meter.Meter, "draw", draw)
 
 
 def stop(_):

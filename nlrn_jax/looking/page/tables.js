@@ -61,7 +61,7 @@ function meansTable(table, methods) {
   const columns = [
     { label: "method", value: (m) => m.name, cell: methodCell },
     { label: "PSNR dB", value: (m) => infiniteIfNull(means(m).psnr), cell: (m) => decibels(means(m).psnr) },
-    { label: "gain dB", value: gain, cell: (m) => gained(gain(m)) },
+    { label: baseline ? `over ${baseline.name} dB` : "gain dB", value: gain, cell: (m) => gained(gain(m)) },
     { label: "SSIM", value: (m) => means(m).ssim ?? null, cell: (m) => similarity(means(m).ssim) },
     { label: "s / megapixel", value: (m) => means(m).seconds_per_megapixel ?? null,
       cell: (m) => seconds(means(m).seconds_per_megapixel) },
