@@ -27,12 +27,12 @@ def run() -> None:
     _escape_what_cannot_be_printed()
     from absl import app, logging
 
-    from nlrn_jax import options
+    from nlrn_jax.commands import menu
 
     logging.set_verbosity(logging.FATAL)  # errors are raised, and shown once
     logging.set_stderrthreshold("error")
     try:
-        app.run(_guarded, flags_parser=options.parse)
+        app.run(_guarded, flags_parser=menu.parse)
     except BrokenPipeError:  # as by `| head -1`: nobody reads on
         _drop_output()
         sys.exit(BROKEN_PIPE)
@@ -40,13 +40,14 @@ def run() -> None:
 
 def main(_) -> None:
     """Check the recipe, where --mode is of one and not of a run; then do what --mode says."""
-    from nlrn_jax import config, options
+    from nlrn_jax import config
+    from nlrn_jax.commands import menu, options
 
-    if options.MODES[options.MODE.value].needs[0] == "config":
+    if menu.MODES[menu.MODE.value].needs[0] == "config":
         config.check(options.CONFIG.value)
-    if options.MODE.value not in ("train", "study"):  # which say what they have saved
+    if menu.MODE.value not in ("train", "study"):  # which say what they have saved
         interruption.tell("interrupted; the same command starts again")
-    from nlrn_jax import modes  # and with it JAX: not before the flags are known to be right
+    from nlrn_jax.commands import modes  # and with it JAX: not before the flags are right
 
     modes.run()
 
@@ -82,9 +83,9 @@ def _end_of_a_run(error: Exception) -> None:
 
 
 def _less_memory() -> str:
-    from nlrn_jax import options
+    from nlrn_jax.commands import menu
 
-    match options.MODE.value:
+    match menu.MODE.value:
         case "restore":
             return "name less, as in --memory=500MiB"
         case "evaluate":

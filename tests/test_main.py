@@ -22,7 +22,8 @@ from drawn import randomized
 from PIL import Image as Pillow
 
 from configs import base, sr_x2
-from nlrn_jax import load, main, modes, restore
+from nlrn_jax import load, main, restore
+from nlrn_jax.commands import modes
 from nlrn_jax.data.batches import Patch
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model

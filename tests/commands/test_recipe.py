@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from configs import base, sr_x3
-from nlrn_jax import recipe
+from nlrn_jax.commands import recipe
 from nlrn_jax.config import to_json
 from nlrn_jax.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FROM_BASE = "from configs import base\n\ndef get_config():\n    config = base.get_config()\n"
 
 

@@ -20,7 +20,7 @@ from ml_collections.config_dict import placeholder
 from nlrn_jax.config import flatten, from_json
 from nlrn_jax.errors import UserError
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 # The folder around configs/: installed it lies in the package, in a checkout beside it.
 _AROUND = _HERE / "recipes" if (_HERE / "recipes").is_dir() else _HERE.parent
 

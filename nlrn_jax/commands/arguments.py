@@ -92,17 +92,17 @@ def given_fields(words: list[str]) -> list[str]:
     return [match[1] for match in found if match]
 
 
-def described(flag: flags.FlagHolder) -> list[str]:
+def described(name: str) -> list[str]:
     """Return the lines of one flag: its name, and what it means."""
-    defined = flags.FLAGS[flag.name]
+    defined = flags.FLAGS[name]
     text = re.sub("^<(.*)>: ", r"\1: ", defined.help)  # of an enum
     if defined.boolean:
-        return _columns(f"--{flag.name}", text)
+        return _columns(f"--{name}", text)
     default = defined.default
     if default is not None and not isinstance(defined, flags.EnumFlag):
         shown = ",".join(default) if isinstance(default, list) else default
         text += f"; default: {shown}"
-    return _columns(f"--{flag.name}=...", text)
+    return _columns(f"--{name}=...", text)
 
 
 def _columns(name: str, text: str) -> list[str]:

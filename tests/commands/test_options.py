@@ -11,14 +11,18 @@ from absl import flags
 from absl.testing import flagsaver
 
 from configs import base, sr_x3
-from nlrn_jax import arguments, options
+from nlrn_jax.commands import arguments, menu, options
 from nlrn_jax.config import to_json
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")
 
-ROOT = Path(__file__).parents[1]
-HOLDERS = {name: held for name, held in vars(options).items() if isinstance(held, flags.FlagHolder)}
+ROOT = Path(__file__).parents[2]
+HOLDERS = {
+    name: held
+    for name, held in (vars(options) | vars(menu)).items()
+    if isinstance(held, flags.FlagHolder)
+}
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def parsed(monkeypatch):
 
     def parse(*arguments):
         monkeypatch.setattr(sys, "argv", ["main", *arguments])
-        options.parse(sys.argv)
+        menu.parse(sys.argv)
 
     with flagsaver.flagsaver():
         yield parse
@@ -40,7 +44,7 @@ def parsed(monkeypatch):
 def sections():
     """Return the lines of the help by the mode that they stand under; '' for every mode."""
     found, mode = {"": []}, ""
-    for line in options.usage().splitlines():
+    for line in menu.usage().splitlines():
         if head := re.match(r"--mode=(\w+)[ :]", line):
             mode = head[1]
             found[mode] = []
@@ -54,9 +58,9 @@ def flags_in(lines):
 
 def test_help_shows_every_mode_with_an_example_and_the_flags_that_it_obeys():
     shown = sections()
-    assert list(shown) == ["", *options.MODES]
-    for name, mode in options.MODES.items():
-        assert flags_in(shown[name]) == {flag.name for flag in mode.flags}
+    assert list(shown) == ["", *menu.MODES]
+    for name, mode in menu.MODES.items():
+        assert flags_in(shown[name]) == set(mode.flags)
         assert "  python -m nlrn_jax.main " in shown[name][1]
     assert flags_in(shown[""]) == {"config", "workdir", "mode", "compilation_cache"}
 
@@ -67,7 +71,7 @@ def test_help_shows_every_flag_of_the_program_and_no_other():
 
 
 def test_help_fits_a_terminal():
-    wide = [line for line in options.usage().splitlines() if len(line) > 100]
+    wide = [line for line in menu.usage().splitlines() if len(line) > 100]
     assert all(line.startswith("  python -m nlrn_jax.main") for line in wide)
 
 
@@ -75,15 +79,15 @@ def test_help_fits_a_terminal():
 def test_help_is_asked_for_in_the_usual_ways(word):
     program = [sys.executable, "-m", "nlrn_jax.main", "--config=nowhere.py", word]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, options.usage() + "\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, menu.usage() + "\n", "")
 
 
 def test_neither_help_nor_importing_the_package_imports_jax():
     program = """if True:
         import sys
         import nlrn_jax, nlrn_jax.main
-        from nlrn_jax import options
-        options.usage()
+        from nlrn_jax.commands import menu
+        menu.usage()
         assert "jax" not in sys.modules
         assert callable(nlrn_jax.restore) and "jax" in sys.modules
     """
@@ -141,19 +145,19 @@ VALUES = {
     "distributed": "auto", "runs": "a,b", "checkpoint": "best", "topology": "v5e:4x4",
     "at": "1,2", "states": "1", "original": "a.png", "input": "a.png", "output": "b.png",
     "overwrite": "true", "scale": "3", "memory": "4GiB", "exact": "true", "ensemble": "true",
-    "patches": "45", "stride": "7",
+    "patches": "45", "stride": "7", "max_megapixels": "9",
 }  # fmt: skip
-OF_A_MODE = {flag.name for mode in options.MODES.values() for flag in mode.flags}
+OF_A_MODE = {name for mode in menu.MODES.values() for name in mode.flags}
 
 
 def test_each_flag_of_a_mode_has_a_value_here():
-    assert VALUES.keys() == OF_A_MODE and LEAST.keys() == options.MODES.keys()
+    assert VALUES.keys() == OF_A_MODE and LEAST.keys() == menu.MODES.keys()
 
 
-@pytest.mark.parametrize("mode", options.MODES)
+@pytest.mark.parametrize("mode", menu.MODES)
 @pytest.mark.parametrize("flag", sorted(VALUES))
 def test_a_flag_is_obeyed_or_refused_by_each_mode(mode, flag, parsed, capsys):
-    obeyed = {held.name for held in options.MODES[mode].flags}
+    obeyed = set(menu.MODES[mode].flags)
     given = [f"--mode={mode}", *LEAST[mode], f"--{flag}={VALUES[flag]}"]
     if flag == "stride":
         given.append("--patches=45")
@@ -232,7 +236,7 @@ def test_flags_are_written_in_the_usual_ways(given, parsed, tmp_path):
         "# kept\n--config=configs/sr_x3.py\n--config.train.steps=7\n--mode=plan\n"
     )
     parsed(*(word.format(tmp_path) for word in given))
-    assert options.MODE.value == "plan" and options.CONFIG.value.train.steps == 7
+    assert menu.MODE.value == "plan" and options.CONFIG.value.train.steps == 7
     assert options.workdir() == Path("runs/sr_x3")
 
 
@@ -298,13 +302,13 @@ def test_evaluation_of_nothing_asks_for_a_recipe_or_a_run(parsed, capsys):
 def test_help_is_shown_whatever_it_is_called(word, parsed, capsys):
     with pytest.raises(SystemExit) as end:
         parsed(word)
-    assert end.value.code == 0 and capsys.readouterr().out == options.usage() + "\n"
+    assert end.value.code == 0 and capsys.readouterr().out == menu.usage() + "\n"
 
 
 def test_help_says_how_the_program_was_called(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/nlrn-jax"])
-    assert "  nlrn-jax --mode=restore " in options.usage()
-    assert "nlrn_jax.main" not in options.usage()
+    assert "  nlrn-jax --mode=restore " in menu.usage()
+    assert "nlrn_jax.main" not in menu.usage()
 
 
 def test_help_may_be_cut_short_by_its_reader():

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax import arguments, options, recipe
 from nlrn_jax import config as configuration
+from nlrn_jax.commands import arguments, menu, options, recipe
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking.compare import compare
@@ -44,7 +44,7 @@ from nlrn_jax.training.split import record_split, split
 
 def run() -> None:
     """Do what --mode says, in this process or in several."""
-    mode = options.MODE.value
+    mode = menu.MODE.value
     if mode != "plan":
         require_folder(options.workdir())
     if mode in ("train", "study"):

@@ -1,0 +1,9 @@
+"""The command line. May import every room.
+
+Read in this order, from the entry down:
+    modes       what each mode does; imports JAX
+    menu        the modes, which flags each obeys, and --help
+    options     the flags, and what they hold
+    recipe      the file that --config names
+    arguments   the words of a command line, read and written out
+"""
