@@ -1,13 +1,14 @@
 """Files are written whole or not at all."""
 
 import concurrent.futures
+import contextlib
 import json
 import math
 import os
 
 import pytest
 
-from nlrn_jax.writing import created, replaced, write_json, write_text
+from nlrn_jax.writing import created, discard, replaced, write_json, write_text
 
 
 def names(folder):
@@ -92,3 +93,21 @@ def test_json_is_readable_and_has_no_nan(tmp_path):
         with pytest.raises(ValueError, match="not JSON compliant"):
             write_json(tmp_path / "a.json", {"x": bad})
     assert (tmp_path / "a.json").read_text() == text and names(tmp_path) == ["a.json"]
+
+
+def test_a_name_that_is_no_text_is_written_escaped(tmp_path):
+    write_text(tmp_path / "a.md", "1_\udc83.png, 写真")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "1_\\udc83.png, 写真"
+
+
+def test_a_process_that_ends_without_unwinding_can_discard_what_is_half_written(tmp_path):
+    (tmp_path / "old.txt").write_text("old")
+    with contextlib.ExitStack() as stack:
+        for name, way in (("old.txt", replaced), ("new.txt", created)):
+            stack.enter_context(way(tmp_path / name)).write_text("half")
+        assert len(names(tmp_path)) == 3
+        discard()
+        assert names(tmp_path) == ["old.txt"]
+        stack.pop_all()  # and never gets to the end
+    discard()
+    assert (tmp_path / "old.txt").read_text() == "old"

@@ -141,7 +141,8 @@ def _noisy(image: Image, setting: Setting, level: float, low: np.ndarray | None)
     if low is not None:
         noisy = to_float(network_channels(low, "denoise", setting.channels))
         return Example(image.name, noisy, original, None)
-    rng = np.random.default_rng([setting.seed, zlib.crc32(Path(image.name).name.encode())])
+    name = Path(image.name).name.encode("utf-8", "surrogateescape")  # a file's need not be a text
+    rng = np.random.default_rng([setting.seed, zlib.crc32(name)])
     noisy = degrade.add_noise(original, level, rng)
     if setting.protocol == "denoise_clipped":
         noisy = to_float(to_uint8(noisy))

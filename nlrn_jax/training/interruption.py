@@ -143,7 +143,7 @@ def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads it any more
         if os.isatty(1):
             os.write(1, b"\r\x1b[K\x1b[?25h")  # no half bar, and the cursor that it hides
-        os.write(2, f"{text}\n".encode())
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _several() -> bool:

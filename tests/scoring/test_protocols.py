@@ -99,6 +99,16 @@ def test_the_noise_of_a_file_depends_on_its_name_and_the_seed_only(protocol):
     assert not np.array_equal(noisy("01.png"), noisy("01.png", seed=1))
 
 
+def test_a_name_that_is_no_text_has_its_noise_too():
+    """Such as one in Shift-JIS, as Python spells it."""
+    grey = np.full((40, 30), 128, np.uint8)
+    odd, sound = (
+        example(Image(name, grey), Setting("denoise", 1, 0), 25.0).input
+        for name in ("1_\udc83.png", "1_.png")
+    )
+    assert odd.shape == sound.shape and not np.array_equal(odd, sound)
+
+
 def test_noise_is_unclipped_and_of_its_level():
     black = Image("black.png", np.zeros((200, 200), np.uint8))
     noise = example(black, Setting("denoise", 1, 0), 25.0).input * 255
