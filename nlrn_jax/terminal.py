@@ -47,7 +47,8 @@ class Work:
         """Say that so much more is done."""
         self.done = min(1.0, self.done + fraction)
         self._last = self._clock(), self.done
-        self._first = self._first or self._last
+        if self.done:
+            self._first = self._first or self._last
 
     def status(self) -> str:
         """Say for how long it goes on, or how much is done and how long the rest will take."""

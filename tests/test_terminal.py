@@ -90,6 +90,7 @@ def test_work_of_which_no_part_is_known_says_every_ten_seconds_how_long_it_goes_
 def test_work_in_parts_says_how_far_it_is_and_how_long_the_rest_takes(clock, stream):
     """The first part, with its compilation, takes 15 s, and the other three 8 s each."""
     with Progress(stream=stream, clock=clock) as progress, progress.work("restoring a.jpg") as work:
+        work.advance(0)
         for seconds in (15, 8, 8, 8):
             wait(progress, clock, seconds)
             work.advance(1 / 4)

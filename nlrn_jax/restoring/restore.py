@@ -19,7 +19,8 @@ from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, reach
 VIEWS = 8  # flips and quarter turns
 MEMORY = 4 * 2**30  # bytes: more does not make it faster
 
-Advance = Callable[[float], None]  # is called with the fraction done since the last call
+# Is called with the fraction done since the last call; with 0 where equal parts begin.
+Advance = Callable[[float], None]
 # (pixels in the network's channels, advance) -> restored pixels
 Plane = Callable[[np.ndarray, Advance | None], np.ndarray]
 
