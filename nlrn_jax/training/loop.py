@@ -247,7 +247,7 @@ def _validate(
         write_pixels(log.folder / "comparison.png", stack(shown))
     psnr, baseline = figures["validation_psnr"], figures["validation_baseline"]
     gain = f", {psnr - baseline:+.2f} over its input" if np.isfinite(baseline) else ""
-    log.say(f"step {step}: validation on centres of {crop} pixels {psnr:.2f} dB{gain}")
+    log.say(f"step {step}: validation {psnr:.2f} dB on centres of {crop} pixels{gain}")
     return figures
 
 
