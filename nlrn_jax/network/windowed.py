@@ -24,6 +24,7 @@ from nlrn_jax.network.response import (
     respond_backward,
 )
 
+_FIRST = np.int32(0)  # of the channels, in the integers that corners have
 TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench/non_local.py
 
 
@@ -211,15 +212,15 @@ def _unpad(x: jax.Array, grid: Grid) -> jax.Array:
 
 def _cut(x: jax.Array, corner: Corner, grid: Grid) -> jax.Array:
     """Cut the keys of a tile out of a padded [N, H', W', C]: [keys, C]."""
-    window = lax.dynamic_slice(x, (*corner, 0), (1, *grid.keys, x.shape[-1]))
+    window = lax.dynamic_slice(x, (*corner, _FIRST), (1, *grid.keys, x.shape[-1]))
     return window.reshape(-1, x.shape[-1])
 
 
 def _add(x: jax.Array, gradient: jax.Array, corner: Corner, grid: Grid) -> jax.Array:
     """Add the gradient of `_cut` where it was cut."""
     shape = (1, *grid.keys, x.shape[-1])
-    before = lax.dynamic_slice(x, (*corner, 0), shape)
-    return lax.dynamic_update_slice(x, before + gradient.reshape(shape), (*corner, 0))
+    before = lax.dynamic_slice(x, (*corner, _FIRST), shape)
+    return lax.dynamic_update_slice(x, before + gradient.reshape(shape), (*corner, _FIRST))
 
 
 def _to_tiles(x: jax.Array, grid: Grid) -> jax.Array:

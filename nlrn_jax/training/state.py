@@ -46,7 +46,7 @@ def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainStat
     model, train = build_model(config), config.train
 
     def init(key: jax.Array) -> TrainState:
-        variables = model.init(key, jnp.zeros((1, 3, 3, config.model.channels)))
+        variables = model.init(key, jnp.zeros((1, 3, 3, config.model.channels), jnp.float32))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             variables=variables,
@@ -113,8 +113,10 @@ def train_step(
     (loss, updated), gradients = gradients_of(state.variables["params"], batch)
     gradients = rest_idle_biases(gradients)
     chain = optimizer(train)
-    updates, chain_state = chain.update(gradients, state.optimizer, state.variables["params"])
-    params = optax.apply_updates(state.variables["params"], updates)
+    # What optax is written for, and rounds alike, whatever the program around is set to.
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        updates, chain_state = chain.update(gradients, state.optimizer, state.variables["params"])
+        params = optax.apply_updates(state.variables["params"], updates)
     variables = {"params": params, **updated}
     figures = {
         "loss": loss,
