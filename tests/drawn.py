@@ -3,6 +3,10 @@
 import jax
 import numpy as np
 
+# Of float32, relative to the largest value, where sums are added in another order: each of some ten
+# layers rounds, by a few units of the last place for its sums of up to a thousand terms.
+ROUNDING = 256 * float(np.finfo(np.float32).eps)  # 3e-5
+FEW = ROUNDING / 8  # of a single sum or two
 TINY = {"filters": 8, "embedding": 4}
 
 
@@ -45,8 +49,8 @@ def exact(tree):
     return jax.tree.map(lambda array: np.asarray(array, np.float64), tree)
 
 
-def close(actual, expected, tolerance=1e-5):
-    """Assert equality to a fraction of the expected range."""
+def close(actual, expected, tolerance=ROUNDING):
+    """Assert equality to a fraction of the largest expected value, or of their range."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     reach = max(np.ptp(expected), abs(expected).max())
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * reach)

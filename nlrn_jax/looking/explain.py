@@ -4,10 +4,12 @@ Drawn as one picture: the weights of the position's window over the picture, and
 each state; `insight.py` says how they come about.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 from ml_collections import ConfigDict
 
 from nlrn_jax.data.pixels import to_uint8
@@ -17,6 +19,7 @@ from nlrn_jax.looking.overlay import draw
 from nlrn_jax.looking.subject import Subject, around
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.pictures.files import write_pixels
+from nlrn_jax.restoring.tiles import amount, bytes_per_pixel
 from nlrn_jax.scoring.metrics import psnr
 from nlrn_jax.terminal import print_table, working
 from nlrn_jax.writing import write_json
@@ -53,7 +56,8 @@ def explain(
 ) -> dict:
     """Draw what one position sees at some states, and the output after each; print the figures.
 
-    Of a large picture only the `SIDE` x `SIDE` pixels around the position are looked at.
+    Of a large picture only the `SIDE` x `SIDE` pixels around the position are looked at. Where not
+    even they fit the memory, that is a UserError.
 
     Args:
       at: row and column, in pixels of the restored picture.
@@ -68,6 +72,7 @@ def explain(
     place = at[0] - row, at[1] - column
     image = subject.input.reshape(*subject.input.shape[:2], model.channels)
     model = model.clone(neighborhood=model.window, carry="embeddings")  # less memory
+    _require_room(model, image.shape[:2])
     with working(f"looking at {subject.name}"):
         view = look(model, variables, image, place)
     figures = {
@@ -82,6 +87,18 @@ def explain(
     write_json(path.with_suffix(".json"), figures)
     _print(figures)
     return figures
+
+
+def _require_room(model: NLRN, shape: tuple[int, int]) -> None:
+    """Refuse what does not fit the memory that is free: the states are all kept, and drawn from."""
+    kept = 8 * model.steps * (model.filters + 2 * model.embedding)
+    taken = math.prod(shape) * (bytes_per_pixel(model, model.carry) + kept)
+    free = psutil.virtual_memory().available
+    if taken > free:
+        raise UserError(
+            f"looking at {shape[0]} x {shape[1]} pixels takes {amount(taken)}, and {amount(free)} "
+            "are free: end other programs, or cut the picture"
+        )
 
 
 def _print(figures: dict) -> None:

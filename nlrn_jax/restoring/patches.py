@@ -16,6 +16,7 @@ from nlrn_jax.data.pixels import check_values, to_float
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.mesh import by_batch, data_mesh, replicated
 from nlrn_jax.network.model import NLRN
+from nlrn_jax.restoring.tiles import patches_at_a_time
 
 
 def restore_patches(
@@ -26,6 +27,7 @@ def restore_patches(
     stride: int = 7,
     batch: int = 16,
     advance: Callable[[float], None] | None = None,
+    memory: int | None = None,
 ) -> np.ndarray:
     """Restore an image patch by patch and average where patches overlap.
 
@@ -35,14 +37,16 @@ def restore_patches(
         already enlarged to the size wanted.
       patch: side of a patch; an image smaller than that is one patch.
       stride: between neighbouring patches; the last one is flush with the border.
-      batch: patches at a time, on as many of this process's devices as divide it.
+      batch: patches at a time, on as many of this process's devices as divide it; fewer where they
+        do not fit the memory.
       advance: called with the fraction done since the last call, after each batch.
+      memory: bytes that the computation may take; None is `tiles.default_memory()`.
 
     Returns:
       float32 of the image's shape, not clipped.
 
     Raises:
-      UserError: patches that leave gaps, or as `network_input`.
+      UserError: patches that leave gaps, or do not fit the memory; or as `network_input`.
     """
     if not 1 <= stride <= patch or batch < 1:
         raise UserError(
@@ -51,6 +55,8 @@ def restore_patches(
         )
     pixels = network_input(model, image)
     corners = patch_corners(pixels.shape[:2], patch, stride)
+    seen = tuple(min(patch, side) for side in pixels.shape[:2])
+    batch = patches_at_a_time(model, seen, batch, memory)
     mesh = data_mesh(jax.local_devices()[: math.gcd(batch, jax.local_device_count())])
     variables = jax.device_put(variables, replicated(mesh))
     total, count = np.zeros(pixels.shape, np.float64), np.zeros(pixels.shape, np.float64)

@@ -7,17 +7,15 @@ a small picture, on overlapping tiles of a larger one (`tiles.py`).
 from collections.abc import Callable
 
 import numpy as np
-import psutil
 
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import check_values, dihedral, grey, luma, to_float, undo_dihedral
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring.patches import apply, network_input
-from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, reach
+from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, default_memory, reach
 
 VIEWS = 8  # flips and quarter turns
-MEMORY = 4 * 2**30  # bytes: more does not make it faster
 
 # Is called with the fraction done since the last call; with 0 where equal parts begin.
 Advance = Callable[[float], None]
@@ -45,7 +43,7 @@ def restore(
         white at 1, which noise may leave.
       scale: 1 to denoise; 2, 3, ... to enlarge a low-resolution picture.
       neighborhood: odd side of the window; None is the network's own, `model.window`.
-      memory: bytes that the computation may take; None is `default_memory()`.
+      memory: bytes that the computation may take; None is `tiles.default_memory()`.
       exact: let tiles overlap by all of a pixel's reach, so that they equal the whole.
       ensemble: average over the eight flips and turns.
       advance: called with the fraction done since the last call.
@@ -70,11 +68,6 @@ def restore(
         return restore_tiling(tiling, variables, pixels, advance)
 
     return restore_by(by_tiles, model, image, scale=scale, ensemble=ensemble, advance=advance)
-
-
-def default_memory() -> int:
-    """Return the memory budget, bytes: 4 GiB, or half of what is free where that is less."""
-    return min(MEMORY, psutil.virtual_memory().available // 2)
 
 
 def restore_by(

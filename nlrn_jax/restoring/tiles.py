@@ -1,4 +1,4 @@
-"""How a picture is cut into overlapping tiles that fit a memory budget.
+"""How a picture is cut into overlapping tiles that fit a memory budget, and what patches take.
 
 A pixel's influence reaches T (q // 2 + 2) + 2 pixels, so tiles that overlap less differ from the
 whole; on photographs the difference fades within a few dozen pixels (tests/bench/tiles.py). Tiles
@@ -11,10 +11,14 @@ import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import psutil
+
+from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN
-from nlrn_jax.network.windowed import make_grid
+from nlrn_jax.network.windowed import TILE, make_grid
 
 SIDES = (32, 64, 96, 128, 192, 256, 320, 384, 448, 512)  # of compiled programs, pixels
+MEMORY = 4 * 2**30  # bytes: more does not make it faster
 HALO = 48  # pixels; on photographs keeps all within 1/255 of the whole: tests/bench/tiles.py
 
 
@@ -36,6 +40,8 @@ class Tiling(NamedTuple):
 def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Tiling:
     """Choose the carry and the tiles that need the least arithmetic within a memory budget.
 
+    The picture itself, its float form and its result do not count: the network's work alone.
+
     Args:
       model: with a neighborhood.
       shape: rows and columns of the picture.
@@ -43,27 +49,35 @@ def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -
       halo: pixels that a tile sees around what is kept of it.
 
     Raises:
-      ValueError: no tile with such a halo fits; names the memory that would do.
+      UserError: no tile with such a halo fits; names the memory that would do.
     """
-    choices = list(_choices(model, shape, memory, halo))
-    if not choices:
-        side = 2 * halo + SIDES[0]
-        needed = side * side * min(bytes_per_pixel(model, carry) for carry in _CARRIES)
-        raise ValueError(
-            f"a halo of {halo} pixels needs tiles of {side} x {side} and {needed / 2**30:.1f} GiB, "
-            f"more than the {memory / 2**30:.1f} GiB allowed: raise --memory, or leave --exact out"
+    choices = list(_choices(model, shape, halo))
+    fitting = [choice for choice in choices if choice.bytes <= memory]
+    if not fitting:
+        least = min(choices, key=operator.attrgetter("bytes"))
+        raise UserError(
+            f"a halo of {halo} pixels needs tiles of {least.sides[0]} x {least.sides[1]} and "
+            f"{amount(least.bytes)}, more than the {amount(memory)} allowed: raise the memory to "
+            "that" + (", or leave out exact" if halo > HALO else "")
         )
-    _, carry, sides = min(choices, key=operator.itemgetter(0))
-    return Tiling(model.clone(carry=carry), sides, cut(shape, sides, halo))
+    best = min(fitting, key=operator.attrgetter("arithmetic"))
+    return Tiling(model.clone(carry=best.carry), best.sides, cut(shape, best.sides, halo))
+
+
+class _Choice(NamedTuple):
+    """A way to compute a picture: its relative arithmetic, bytes, carry and padded sides."""
+
+    arithmetic: float
+    bytes: int
+    carry: str
+    sides: tuple[int, int]
 
 
 _CARRIES = ("embeddings", "logits")
 
 
-def _choices(
-    model: NLRN, shape: tuple[int, int], memory: int, halo: int
-) -> Iterator[tuple[float, str, tuple[int, int]]]:
-    """Yield relative arithmetic, carry and padded sides of every way that fits the memory."""
+def _choices(model: NLRN, shape: tuple[int, int], halo: int) -> Iterator[_Choice]:
+    """Yield every way to compute a picture, whatever it takes."""
     longest = max(shape)
     wider = (2 * halo + SIDES[0], 2 * halo + 128, longest) if halo > HALO else ()
     sides = (*SIDES, *(side for side in wider if side > SIDES[-1]))
@@ -73,10 +87,10 @@ def _choices(
             tiled = any(length > p for length, p in zip(shape, padded, strict=True))
             if tiled and 2 * halo >= min(p for p, n in zip(padded, shape, strict=True) if n > p):
                 continue
-            if padded[0] * padded[1] * bytes_per_pixel(model, carry) <= memory:
-                counts = (len(_spans(n, p, halo)) for n, p in zip(shape, padded, strict=True))
-                pixels = math.prod(counts) * padded[0] * padded[1]
-                yield pixels * _arithmetic(model, carry), carry, padded
+            counts = (len(_spans(n, p, halo)) for n, p in zip(shape, padded, strict=True))
+            arithmetic = math.prod(counts) * math.prod(padded) * _arithmetic(model, carry)
+            taken = math.prod(padded) * bytes_per_pixel(model, carry)
+            yield _Choice(arithmetic, taken, carry, padded)
 
 
 def _padded(length: int, sides: tuple[int, ...]) -> int:
@@ -96,6 +110,49 @@ def bytes_per_pixel(model: NLRN, carry: str) -> int:
         return features + 24 * model.steps * model.embedding
     rows, columns = make_grid((1, 1024, 1024), model.neighborhood).keys
     return features + 8 * rows * columns
+
+
+def bytes_of_patch(model: NLRN, shape: tuple[int, int]) -> int:
+    """Estimate, slightly too high, the bytes of one patch [H, W] in a compiled program.
+
+    Where every position sees the whole patch the logits are most of it: its pixels squared, as
+    they come into a state and as they leave.
+    """
+    pixels = math.prod(shape)
+    if model.neighborhood is not None:
+        count = math.prod(make_grid((1, *shape), model.neighborhood).tiles)  # whole ones
+        return count * math.prod(TILE) * (bytes_per_pixel(model, model.carry) + 40 * model.filters)
+    embeddings = 24 * model.steps * model.embedding if model.carry == "embeddings" else 0
+    return pixels * (80 * model.filters + embeddings + 10 * pixels)
+
+
+def patches_at_a_time(model: NLRN, shape: tuple[int, int], batch: int, memory: int | None) -> int:
+    """Return how many patches [H, W] to compute at a time: `batch`, or as many as fit the memory.
+
+    Raises:
+      UserError: not even one fits; names the largest that does.
+    """
+    memory = default_memory() if memory is None else memory
+    taken = bytes_of_patch(model, shape)
+    if taken <= memory:
+        return min(batch, memory // taken)
+    fitting = [s for s in range(1, max(shape)) if bytes_of_patch(model, (s, s)) <= memory]
+    smaller = f"name patches of {fitting[-1]} or less, or raise" if fitting else "raise"
+    raise UserError(
+        f"a patch of {shape[0]} x {shape[1]} takes {amount(taken)}, more than the {amount(memory)} "
+        f"allowed: {smaller} the memory to that"
+    )
+
+
+def default_memory() -> int:
+    """Return the memory budget, bytes: 4 GiB, or half of what is free where that is less."""
+    return min(MEMORY, psutil.virtual_memory().available // 2)
+
+
+def amount(count: int) -> str:
+    """Write bytes as --memory takes them: '93MiB'; rounded up, so that it suffices."""
+    unit = max(0, min(3, (max(int(count), 1).bit_length() - 1) // 10))
+    return f"{math.ceil(10 * count / 1024**unit) / 10:g}{('B', 'KiB', 'MiB', 'GiB')[unit]}"
 
 
 def _arithmetic(model: NLRN, carry: str) -> float:

@@ -12,6 +12,13 @@ import numpy as np
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring.patches import restore_patches
 from nlrn_jax.restoring.restore import Advance, restore, restore_by
+from nlrn_jax.restoring.tiles import (
+    HALO,
+    choose_tiling,
+    default_memory,
+    patches_at_a_time,
+    reach,
+)
 
 # (pixels of a picture, advance) -> its restored pixels, as `restore` takes and gives them
 Restorer = Callable[[np.ndarray, Advance | None], np.ndarray]
@@ -22,11 +29,11 @@ class Way(NamedTuple):
 
     Attributes:
       scale: 1 to denoise; 2, 3, ... to enlarge.
-      memory: bytes that this may take; None is `restore.default_memory()`.
+      memory: bytes that this may take; None is `tiles.default_memory()`.
       exact: let its tiles overlap by all of a pixel's reach.
       patch: side of overlapping patches instead, the published way; None: each pixel once.
       stride: between patches, pixels.
-      batch: patches at a time.
+      batch: patches at a time, or fewer where they do not fit the memory.
       ensemble: average over the eight flips and turns.
     """
 
@@ -37,6 +44,20 @@ class Way(NamedTuple):
     stride: int = 7
     batch: int = 16
     ensemble: bool = False
+
+
+def require_memory(model: NLRN, way: Way, shape: tuple[int, int]) -> None:
+    """Refuse pictures [H, W] that this way could not restore within its memory, before any work.
+
+    Raises:
+      UserError: says what would fit.
+    """
+    if way.patch:
+        patches_at_a_time(model, tuple(min(way.patch, s) for s in shape), way.batch, way.memory)
+        return
+    model = model.clone(neighborhood=model.window)
+    memory = default_memory() if way.memory is None else way.memory
+    choose_tiling(model, shape, memory, reach(model) if way.exact else HALO)
 
 
 def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
@@ -50,7 +71,7 @@ def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
 
     def patches_of_plane(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:
         return restore_patches(
-            model, variables, pixels, way.patch, way.stride, way.batch, advance
+            model, variables, pixels, way.patch, way.stride, way.batch, advance, way.memory
         )  # fmt: skip
 
     def by_patches(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:

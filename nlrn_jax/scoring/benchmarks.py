@@ -19,6 +19,7 @@ from nlrn_jax.data.sources import Image, read_images, require_size, split_source
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import read_all
 from nlrn_jax.pictures.finding import find_pictures
+from nlrn_jax.scoring.methods import require_room
 from nlrn_jax.scoring.protocols import Setting, least_side, setting_of
 
 # Images of each set, and what else its folder may be called.
@@ -72,13 +73,15 @@ def tables_to_score(
 ) -> list[Table]:
     """Read what `data.eval` names, or take the held-out images, and list what is to be scored.
 
-    Raises as `read_benchmarks` and `tables`.
+    Raises as `read_benchmarks`, `tables` and `require_room`.
     """
     if config.data.eval:
         benchmarks = read_benchmarks(config.data.eval, config.data.root)
     else:
         benchmarks = [Benchmark("held-out", held_out)] if held_out else []
-    return tables(benchmarks, levels, setting_of(config))
+    found = tables(benchmarks, levels, setting_of(config))
+    require_room(config, [image.pixels.shape[:2] for table in found for image in table[0].images])
+    return found
 
 
 def tables(benchmarks: list[Benchmark], levels: tuple[float, ...], how: Setting) -> list[Table]:

@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import NLRN, count_parameters
+from nlrn_jax.network.model import NLRN, build_model, count_parameters
 from nlrn_jax.restoring.restore import Advance
-from nlrn_jax.restoring.way import Way, restorer
+from nlrn_jax.restoring.way import Way, require_memory, restorer
 from nlrn_jax.scoring.networks import Network
 from nlrn_jax.scoring.protocols import Example
 from nlrn_jax.training.run import load
@@ -83,6 +83,18 @@ def way_of(config: ConfigDict) -> Way:
         patch=settings.patch, stride=settings.stride, batch=settings.batch,
         ensemble=settings.ensemble,
     )  # fmt: skip
+
+
+def require_room(config: ConfigDict, shapes: list[tuple[int, int]]) -> None:
+    """Refuse images [H, W] that `config.evaluate` would restore in more memory than there is.
+
+    Raises:
+      UserError: says what would fit.
+    """
+    try:
+        require_memory(build_model(config), way_of(config), tuple(map(max, *shapes, (1, 1))))
+    except UserError as error:
+        raise UserError(f"config.evaluate.patch={config.evaluate.patch}: {error}") from None
 
 
 def restore_example(

@@ -20,7 +20,14 @@ from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.scoring.benchmarks import Benchmark, tables
 from nlrn_jax.scoring.evaluate import outputs_of
 from nlrn_jax.scoring.gallery import comparison
-from nlrn_jax.scoring.methods import Figures, Method, baseline, restore_example, way_of
+from nlrn_jax.scoring.methods import (
+    Figures,
+    Method,
+    baseline,
+    require_room,
+    restore_example,
+    way_of,
+)
 from nlrn_jax.scoring.protocols import example, setting_of
 
 # What a training step costs, in passes of the network forward. By arithmetic three, the backward
@@ -54,7 +61,7 @@ class Validator:
       images: held out of its training, uint8 as decoded; may be none.
 
     Raises:
-      UserError: an image that could not be scored.
+      UserError: an image that could not be scored, or that the memory does not suffice for.
     """
 
     def __init__(self, config: ConfigDict, images: list[Image]):
@@ -63,6 +70,8 @@ class Validator:
         self.images = images
         self._config = _as_validated(config)
         self._ever = bool(images and config.checkpoint.validation_share)
+        if self._ever:
+            require_room(self._config, _validated_shapes(config, images))
         apart = checkpoints_apart(config, images) if self._ever else 0
         self._period, self._last = config.checkpoint.every * apart, config.train.steps
 
@@ -142,8 +151,7 @@ def multiply_adds(config: ConfigDict, side: int) -> int:
 
 def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:
     """Return the pixels that pass through the network in one validation."""
-    crop = config.checkpoint.crop
-    shapes = [tuple(min(crop, side) for side in image.pixels.shape[:2]) for image in held_out]
+    shapes = _validated_shapes(config, held_out)
     if config.evaluate.whole:
         pixels = sum(height * width for height, width in shapes)
     else:
@@ -151,6 +159,11 @@ def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:
         patches = (len(patch_corners(shape, patch, max(1, patch // 2))) for shape in shapes)
         pixels = sum(math.ceil(count / batch) * batch for count in patches) * patch**2
     return len(scored_levels(config)) * pixels
+
+
+def _validated_shapes(config: ConfigDict, held_out: list[Image]) -> list[tuple[int, int]]:
+    crop = config.checkpoint.crop
+    return [tuple(min(crop, side) for side in image.pixels.shape[:2]) for image in held_out]
 
 
 def _seen_side(config: ConfigDict) -> int:

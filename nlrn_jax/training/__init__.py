@@ -4,6 +4,7 @@ Read in this order, from the entry down:
     loop           `train`: step after step, until the run ends or is stopped
     state          all that a step changes, and the step
     optim          clip, Adam, learning rate
+    memory         whether a step has room at all
     run            a run on disk: its folder, configuration, weights
     split          data.json: what it learns from, and what it keeps out
     checkpoints    Orbax

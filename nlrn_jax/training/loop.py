@@ -35,6 +35,7 @@ from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.curves import draw_curve
 from nlrn_jax.training.interruption import Interrupted, Interruption, tell
 from nlrn_jax.training.log import Log, Silent
+from nlrn_jax.training.memory import require_memory
 from nlrn_jax.training.meter import Meter, means
 from nlrn_jax.training.record import read_record
 from nlrn_jax.training.run import claim_workdir
@@ -86,11 +87,13 @@ def train(
 
     Raises:
       UserError: the workdir belongs to another configuration or to other images, or cannot be
-        written to, or the batch does not divide among the devices.
+        written to, the batch does not divide among the devices, or a step surely does not fit
+        their memory.
       NotFiniteError: training diverged.
       Interrupted: SIGTERM or SIGINT came, and all was saved.
     """
     require_divisible(config.train.batch, config.train.accumulate, jax.device_count())
+    require_memory(config)
     claim_workdir(workdir, config)
     record_split(workdir, images, validator.images)
     place = replicated(data_mesh())

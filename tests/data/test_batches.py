@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from absl import flags
+from drawn import FEW
 
 from nlrn_jax.data.batches import batches, measure_speed
 from nlrn_jax.data.degrade import degrade_sr
@@ -254,7 +255,7 @@ def is_cut_from(pixels, blurred, top, left, view, scale):
     height, width = (side // scale * scale for side in pixels.shape[:2])
     whole = degrade_sr(pixels[:height, :width], scale)[1].reshape(height, width, -1)
     crop = whole[top : top + len(blurred), left : left + len(blurred)]
-    return crop.shape == blurred.shape and np.allclose(views(crop)[view], blurred, atol=1e-6)
+    return crop.shape == blurred.shape and np.allclose(views(crop)[view], blurred, atol=FEW)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import FEW, ROUNDING
 
 from nlrn_jax.data import degrade
 from nlrn_jax.data.degrade import add_noise, bicubic_resize, degrade_sr, sr_patch
@@ -70,8 +71,8 @@ def test_resizing_follows_the_definition(shape, scale, dense, monkeypatch):
     np.testing.assert_allclose(bicubic_resize(x, scale), expected, atol=1e-12)
     single = bicubic_resize(x.astype(np.float32), scale)
     assert single.dtype == np.float32
-    np.testing.assert_allclose(single, expected, atol=1e-6)
-    np.testing.assert_allclose(bicubic_resize(jnp.float32(x), scale), expected, atol=1e-6)
+    np.testing.assert_allclose(single, expected, atol=FEW)
+    np.testing.assert_allclose(bicubic_resize(jnp.float32(x), scale), expected, atol=FEW)
 
 
 def test_sides_are_rounded_up_but_not_by_floating_point_dust():
@@ -113,14 +114,14 @@ def test_gradient_is_the_transposed_resize(scale, dense, monkeypatch):
     y = bicubic_resize(np.random.default_rng(3).random(x.shape, np.float32), scale)
     transposed = jax.jit(jax.grad(lambda x: jnp.vdot(bicubic_resize(x, scale), y)))(x)
     expected = np.vdot(bicubic_resize(other, scale), y)
-    np.testing.assert_allclose(np.vdot(other, transposed), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.vdot(other, transposed), expected, rtol=ROUNDING)
 
 
 def test_vmap_resizes_each_image():
     batch = np.random.default_rng(4).random((3, 8, 10), np.float32)
     each = np.stack([bicubic_resize(x, 0.5) for x in batch])
     together = jax.vmap(lambda x: bicubic_resize(x, 0.5))(batch)
-    np.testing.assert_allclose(together, each, atol=1e-6)
+    np.testing.assert_allclose(together, each, atol=FEW)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.uint8])
@@ -174,7 +175,7 @@ def test_the_network_input_is_the_low_resolution_enlarged():
     assert enlarged.dtype == np.float32 and enlarged.shape == original.shape
     for channel in range(3):
         expected = resized_naively(low[..., channel] / 255, 3)
-        np.testing.assert_allclose(enlarged[..., channel], expected, atol=1e-6)
+        np.testing.assert_allclose(enlarged[..., channel], expected, atol=FEW)
 
 
 def test_sides_must_be_multiples_of_the_scale():
@@ -195,7 +196,7 @@ def test_a_patch_is_what_the_whole_image_has_there(scale, channels):
         for left in (0, 3, 5 * scale - 1, whole.shape[1] - size):
             patch, target = sr_patch(picture, top, left, size, scale)
             there = np.s_[top : top + size, left : left + size]
-            np.testing.assert_allclose(patch, whole[there], atol=1e-6)
+            np.testing.assert_allclose(patch, whole[there], atol=FEW)
             np.testing.assert_array_equal(target, to_float(picture[there]))
             assert patch.dtype == target.dtype == np.float32
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import reference
-from drawn import TINY, close, exact, images, randomized
+from drawn import ROUNDING, TINY, close, exact, images, randomized
 from PIL import Image as Pillow
 
 from nlrn_jax.data.pixels import to_float, to_uint8
@@ -63,7 +63,7 @@ def test_weights_are_those_of_the_equations_in_every_state(changes, at):
     (top, left), (rows, columns) = view.corner, view.weights.shape[1:]
     part = slice(top, top + rows), slice(left, left + columns)
     close(view.weights, wanted[(slice(None), *part)], 1e-4)
-    np.testing.assert_allclose(view.weights.sum((1, 2)), 1, rtol=1e-5)
+    np.testing.assert_allclose(view.weights.sum((1, 2)), 1, rtol=ROUNDING)
     outside = wanted.copy()
     outside[(slice(None), *part)] = 0
     assert not outside.any()

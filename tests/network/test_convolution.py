@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from drawn import FEW, close
 from jax import lax
 
 from nlrn_jax.network.convolution import (
@@ -29,7 +30,7 @@ def arrays(shape):
 def test_convolution_equals_the_loop(shape):
     x, kernel, _ = arrays(shape)
     expected = [reference.conv3x3(image, kernel, np.zeros(shape[-1])) for image in x]
-    np.testing.assert_allclose(convolve(x, kernel), expected, atol=1e-5)
+    close(convolve(x, kernel), expected, FEW)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -44,14 +45,14 @@ def test_gradients_equal_those_of_xla(shape):
 
     ours = jax.grad(lambda x, k: jnp.sum(convolve(x, k) * weights), (0, 1))(x, kernel)
     for mine, theirs in zip(ours, jax.grad(xla, (0, 1))(x, kernel), strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+        close(mine, theirs)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_both_forms_of_the_kernel_gradient_agree(shape):
     x, _, gradient = arrays(shape)
     products = kernel_gradient_by_products(x, gradient)
-    np.testing.assert_allclose(products, kernel_gradient_by_convolution(x, gradient), atol=1e-4)
+    close(products, kernel_gradient_by_convolution(x, gradient))
 
 
 def test_bfloat16_stays_bfloat16_in_value_and_gradient():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import ROUNDING, close
 
 from nlrn_jax.network.correlation import carrier_of
 from nlrn_jax.network.non_local import form_of, non_local
@@ -60,9 +61,9 @@ def test_the_gradient_is_that_of_keeping_every_correlation(form, window, size):
     size = None if size is None else np.array(size, np.int32)
     loss, gradient = loss_and_gradient(functools.partial(handing_on, form), draw(), size, window)
     kept_loss, kept_gradient = loss_and_gradient(keeping, draw(), size, window)
-    np.testing.assert_allclose(loss, kept_loss, rtol=1e-5)
+    np.testing.assert_allclose(loss, kept_loss, rtol=ROUNDING)
     for ours, kept in zip(gradient, kept_gradient, strict=True):
-        np.testing.assert_allclose(ours, kept, atol=1e-5 * abs(kept).max())
+        close(ours, kept)
         assert abs(kept).max() > 0.1
 
 
@@ -85,7 +86,7 @@ def test_undoing_a_state_gives_the_correlation_before_it(window):
     form = form_of(window)
     _, _, after = form.forward(theta, phi, g, before, None)
     assert abs(after - before).max() > 1
-    np.testing.assert_allclose(form.undo(theta, phi, after), before, atol=1e-5)
+    close(form.undo(theta, phi, after), before)
 
 
 def test_a_further_state_costs_no_further_logits():

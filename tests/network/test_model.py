@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from drawn import TINY, close, exact, images, randomized
+from drawn import FEW, TINY, close, exact, images, randomized
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -84,7 +84,7 @@ def test_trains_as_the_equations_do(shape, steps, neighborhood, propagate):
     )
     close(actual, expected)
     close(actual - x, expected - x)
-    close_trees(new["batch_stats"], statistics, 1e-6)
+    close_trees(new["batch_stats"], statistics, FEW)
 
     # Only a hundredth of the batch's own reaches the running ones: compare that part alone.
     def part(after):
@@ -160,7 +160,7 @@ def test_the_gradient_of_shared_weights_is_the_sum_over_the_states():
     flat = (
         jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(g)]) for g in (summed, together)
     )
-    close(*flat, 1e-5)
+    close(*flat)
 
 
 def test_states_with_their_own_weights_start_as_different_glorot_draws():
@@ -185,7 +185,7 @@ def test_window_over_the_whole_image_changes_nothing():
     variables = randomized(NLRN(steps=3, **TINY), x)
     whole = restore(NLRN(steps=3, **TINY), variables, x)
     confined = restore(NLRN(steps=3, neighborhood=13, **TINY), variables, x)
-    close(confined, whole, 1e-6)
+    close(confined, whole, FEW)
 
 
 def test_runs_under_jit_and_vmap():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from drawn import FEW, close
 from operation import respond
 
 from nlrn_jax.network.non_local import non_local
@@ -19,12 +20,6 @@ def embeddings(seed, height, width, count=2, embedding=4, features=5):
     shapes = [(count, height, width, size) for size in (embedding, embedding, features)]
     arrays = [rng.standard_normal(shape) for shape in (*shapes, (count, pixels, pixels))]
     return [array.astype(np.float32) for array in arrays]
-
-
-def close(actual, expected, tolerance=1e-5):
-    """Assert equality to a fraction of the largest expected value."""
-    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * abs(expected).max())
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -48,12 +43,12 @@ def test_windows_equal_loops(size, neighborhood):
 
 def test_window_over_the_whole_image_changes_nothing():
     arrays = embeddings(1, 4, 6)[:3]
-    close(non_local(*arrays, None, 11)[0], non_local(*arrays)[0], 1e-6)
+    close(non_local(*arrays, None, 11)[0], non_local(*arrays)[0], FEW)
 
 
 def test_window_of_one_returns_g():
     theta, phi, g, _ = embeddings(2, 4, 5)
-    close(non_local(theta, phi, g, None, 1)[0], g, 1e-6)
+    close(non_local(theta, phi, g, None, 1)[0], g, FEW)
 
 
 def test_equal_logits_average_the_window():

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import ROUNDING
 from operation import respond
 
 from nlrn_jax.network.non_local import non_local
@@ -41,7 +42,7 @@ def gradients(operation, arrays, onto, carried):
     return jax.jit(jax.grad(project, argnums=(0, 1, 2, 3)))(*arrays)
 
 
-def close(actual, expected, tolerance=1e-5):
+def close(actual, expected, tolerance=ROUNDING):
     """Assert equality of arrays to a fraction of the largest expected value."""
     for a, e in zip(actual, expected, strict=True):
         a, e = np.asarray(a, np.float64), np.asarray(e, np.float64)

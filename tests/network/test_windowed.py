@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from drawn import FEW, ROUNDING, close
 from operation import initial_correlation, respond
 
 from nlrn_jax.network import windowed
@@ -31,12 +32,6 @@ def embeddings(seed, height, width, count=2, embedding=4, features=5):
     rng = np.random.default_rng(seed)
     sizes = (embedding, embedding, features)
     return [rng.standard_normal((count, height, width, s)).astype(np.float32) for s in sizes]
-
-
-def close(actual, expected, tolerance=1e-5):
-    """Assert equality to a fraction of the largest expected value."""
-    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * abs(expected).max())
 
 
 def places(start, size, image):
@@ -149,7 +144,7 @@ def test_gradients_equal_those_of_the_dense_form(size, neighborhood, carried):
         project(non_local)(*arguments), project(dense)(*arguments), strict=True
     ):
         assert abs(expected).max() > 1e-3 or size == (1, 1)
-        tolerance = 1e-5 * max(abs(expected).max(), 1)
+        tolerance = ROUNDING * max(abs(expected).max(), 1)
         np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
 
 
@@ -190,10 +185,10 @@ def test_runs_under_vmap_and_its_gradient():
         jax.jit(jax.value_and_grad(loss))(x)
         for loss, x in ((mapped, apart), (lambda s: chain(s, non_local), states))
     )
-    close(value, whole, 1e-6)
-    jax.tree.map(lambda a, b: close(a[:, 0], b, 1e-6), gradient, expected)
+    close(value, whole, FEW)
+    jax.tree.map(lambda a, b: close(a[:, 0], b, FEW), gradient, expected)
     each = jax.vmap(jax.grad(lambda states: chain(states, non_local)))(apart)
-    jax.tree.map(lambda a, b: close(a[:, 0], b, 1e-6), each, expected)
+    jax.tree.map(lambda a, b: close(a[:, 0], b, FEW), each, expected)
 
 
 def test_bfloat16_keeps_a_float32_correlation_and_its_own_gradients():
@@ -241,7 +236,7 @@ def test_padding_is_seen_by_no_one(size, neighborhood):
             *padded, padded_correlation, neighborhood=neighborhood, size=np.array(size)
         )
         assert np.isfinite(response).all()
-        close(response[:, :height, :width], expected, 1e-6)
+        close(response[:, :height, :width], expected, FEW)
         response = alone(*padded, neighborhood=neighborhood, size=np.array(size))
         close(
             response[:, :height, :width], alone(*arrays, neighborhood=neighborhood), 1e-6

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import TINY, randomized
+from drawn import ROUNDING, TINY, randomized
 
 from nlrn_jax import NLRN, restore
 from nlrn_jax.errors import UserError
@@ -33,7 +33,9 @@ def colour_network():
 
 def near(actual, expected, step):
     """Assert equality to half a step of a dtype, and some rounding of float32."""
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=0.501 * step + 1e-5)
+    np.testing.assert_allclose(
+        actual, expected, rtol=0, atol=0.501 * step + ROUNDING * abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -3,9 +3,12 @@
 import jax
 import numpy as np
 import pytest
+from drawn import close
 
 from nlrn_jax import NLRN
+from nlrn_jax.errors import UserError
 from nlrn_jax.restoring.patches import patch_corners, restore_patches
+from nlrn_jax.restoring.tiles import bytes_of_patch
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_equals_the_mean_of_the_patches_one_by_one(network, shape):
     restored = restore_patches(*network, image, patch=9, stride=4, batch=3)
     assert restored.shape == shape
     assert restored.dtype == np.float32
-    np.testing.assert_allclose(restored, patchwise(*network, image, 9, 4), atol=1e-5)
+    close(restored, patchwise(*network, image, 9, 4))
 
 
 def test_the_batch_size_does_not_matter(network):
@@ -49,20 +52,24 @@ def test_the_batch_size_does_not_matter(network):
     one, many = (
         restore_patches(*network, image, patch=9, stride=4, batch=size) for size in (1, 64)
     )
-    np.testing.assert_allclose(one, many, atol=1e-6)
+    close(one, many)
+
+
+def test_what_does_not_fit_the_memory_is_fewer_at_a_time_or_refused(network):
+    image, one = np.random.default_rng(0).random((20, 13)), bytes_of_patch(network[0], (9, 9))
+    done = []
+    few = restore_patches(*network, image, 9, 4, 64, done.append, memory=3 * one)
+    assert 3 * max(done) * len(patch_corners((20, 13), 9, 4)) <= 9 and len(done) > 1
+    close(few, restore_patches(*network, image, 9, 4, 64))
+    with pytest.raises(UserError, match=r"a patch of 20 x 13 takes .*, more than .* allowed"):
+        restore_patches(*network, image, 500, 4, memory=one)
 
 
 def test_integers_are_restored_as_their_fractions(network):
     image = np.random.default_rng(0).integers(0, 256, (12, 11), np.uint8)
     expected = restore_patches(*network, image / np.float32(255), patch=9, stride=4)
-    np.testing.assert_allclose(
-        restore_patches(*network, image, patch=9, stride=4), expected, atol=1e-6
-    )
-    np.testing.assert_allclose(
-        restore_patches(*network, image.astype(np.uint16) * 257, patch=9, stride=4),
-        expected,
-        atol=1e-6,
-    )
+    close(restore_patches(*network, image, patch=9, stride=4), expected)
+    close(restore_patches(*network, image.astype(np.uint16) * 257, patch=9, stride=4), expected)
 
 
 def test_patches_cover_every_pixel_and_stay_inside():

@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from drawn import close
 from skimage import data
 
 from configs import base
@@ -50,7 +51,7 @@ def test_equals_the_network_on_the_picture_itself(network, shape):
     assert (
         shape == (1, 1) or abs(expected - image).max() > 1 / 255
     )  # or there would be nothing to compare
-    np.testing.assert_allclose(restore(*network, image), expected, atol=1e-5)
+    close(restore(*network, image), expected)
 
 
 def test_exact_tiles_equal_the_whole(network):
@@ -60,13 +61,9 @@ def test_exact_tiles_equal_the_whole(network):
     sides = (2 * reach(model) + 16,) * 2
     tiling = Tiling(model, sides, cut(image.shape, sides, reach(model)))
     assert len(tiling.tiles) > 4
-    np.testing.assert_allclose(
-        restore_tiling(tiling, variables, image), whole(network, image), atol=1e-5
-    )
+    close(restore_tiling(tiling, variables, image), whole(network, image))
     small = 96 * 96 * 3000
-    np.testing.assert_allclose(
-        restore(*network, image, memory=small, exact=True), whole(network, image), atol=1e-5
-    )
+    close(restore(*network, image, memory=small, exact=True), whole(network, image))
 
 
 def noised(clean, rng):
@@ -124,13 +121,13 @@ def test_every_dtype_comes_back_as_it_went(network):
     assert (eight.dtype, sixteen.dtype) == (np.uint8, np.uint16)
     np.testing.assert_allclose(eight / 255, clipped, atol=0.51 / 255)
     np.testing.assert_allclose(sixteen / 65535, clipped, atol=1e-4)
-    np.testing.assert_allclose(restore(*network, image / np.float32(255)), expected, atol=1e-5)
+    close(restore(*network, image / np.float32(255)), expected)
 
 
 def test_colour_is_denoised_channel_by_channel(network):
     image = picture((9, 14, 3))
     expected = np.stack([whole(network, image[..., c]) for c in range(3)], -1)
-    np.testing.assert_allclose(restore(*network, image), expected, atol=1e-5)
+    close(restore(*network, image), expected)
 
 
 def test_enlarging_colour_restores_the_luma_and_keeps_the_chroma(network):
@@ -140,7 +137,7 @@ def test_enlarging_colour_restores_the_luma_and_keeps_the_chroma(network):
     result = restore(*network, low, scale=3)
     assert result.shape == (21, 27, 3)
     restored = (16 + result @ np.float32([65.481, 128.553, 24.966])) / 255
-    np.testing.assert_allclose(restored, whole(network, luma.astype(np.float32)), atol=1e-5)
+    close(restored, whole(network, luma.astype(np.float32)))
     for chroma in ([-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]):  # Cb, Cr of BT.601
         np.testing.assert_allclose(result @ chroma, enlarged @ chroma, atol=1e-3)
 
@@ -148,7 +145,7 @@ def test_enlarging_colour_restores_the_luma_and_keeps_the_chroma(network):
 def test_enlarging_grey_restores_the_bicubic_picture(network):
     low = picture((6, 8))
     expected = whole(network, bicubic_resize(low, 2))
-    np.testing.assert_allclose(restore(*network, low, scale=2), expected, atol=1e-5)
+    close(restore(*network, low, scale=2), expected)
 
 
 def test_the_ensemble_is_the_mean_over_flips_and_turns(network):
@@ -159,9 +156,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_turns(network):
             view = np.rot90(image[:, ::-1] if flip else image, turns)
             back = np.rot90(whole(network, view), -turns)
             views.append(back[:, ::-1] if flip else back)
-    np.testing.assert_allclose(
-        restore(*network, image, ensemble=True), np.mean(views, 0), atol=1e-5
-    )
+    close(restore(*network, image, ensemble=True), np.mean(views, 0))
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (20, 20, 3)])

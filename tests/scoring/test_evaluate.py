@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from drawn import FEW, close
 from PIL import Image as Pillow
 
 from nlrn_jax.config import levels
@@ -195,7 +196,7 @@ def test_the_ensemble_is_the_mean_of_eight_views(tiny_config, network, photograp
     tiny_config.evaluate.ensemble = True
     done = []
     output = restore_example(model, variables, way_of(tiny_config), test, 25.0, done.append)
-    np.testing.assert_allclose(output, np.mean(views, axis=0), atol=1e-6)
+    close(output, np.mean(views, axis=0))
     assert sum(done) == pytest.approx(1)
 
 
@@ -207,7 +208,7 @@ def test_a_network_of_the_luma_leaves_the_chroma_bicubic(tiny_config, network):
     test = example(Image("c.png", pixels), setting_of(tiny_config), 2)
     change = restore_example(model, variables, way_of(tiny_config), test, 2) - test.input
     assert abs(change).max() > 1e-3
-    np.testing.assert_allclose(change - change[..., :1], 0, atol=1e-6)
+    np.testing.assert_allclose(change - change[..., :1], 0, atol=FEW)
 
 
 def test_a_restored_image_is_what_is_scored(score, network, photographs):

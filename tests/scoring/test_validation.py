@@ -10,8 +10,8 @@ from configs import base
 from nlrn_jax.data.sources import Image
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import build_model
-from nlrn_jax.restoring import patches
-from nlrn_jax.scoring.benchmarks import Benchmark, tables
+from nlrn_jax.restoring import patches, tiles, way
+from nlrn_jax.scoring.benchmarks import Benchmark, tables, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate
 from nlrn_jax.scoring.methods import Method, baseline, restore_example, way_of
 from nlrn_jax.scoring.protocols import setting_of
@@ -233,3 +233,17 @@ def test_where_every_input_is_perfect_the_network_still_has_a_figure(enlarger):
     assert np.isinf(figures["validation_baseline"]) and np.isfinite(figures["validation_psnr"])
     nothing = jax.tree.map(np.zeros_like, network)
     assert Validator(config, plain).score(nothing).figures["validation_psnr"] == 100
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_does_not_fit_the_memory_is_refused_before_training(
+    whole, tiny_config, photographs, monkeypatch
+):
+    tiny_config.evaluate.update(whole=whole, patch=500, stride=7)
+    Validator(tiny_config, photographs)
+    for place in (way, tiles):
+        monkeypatch.setattr(place, "default_memory", lambda: 2**14)
+    with pytest.raises(UserError, match=r"16KiB allowed: .*raise the memory"):
+        Validator(tiny_config, photographs)
+    with pytest.raises(UserError, match=r"16KiB allowed: .*raise the memory"):
+        tables_to_score(tiny_config, (25.0,), photographs)

@@ -226,7 +226,10 @@ def test_a_validator_is_asked_when_it_is_due_for_what_is_evaluated(
     loop.train(tiny_config, tmp_path, photographs[:3], validator)
     scored = [line for line in figures(tmp_path) if "validation_psnr" in line]
     assert scored == [{"step": 8, "validation_psnr": 30.0, "validation_baseline": 20.0}]
-    assert "validation 30.00 dB on centres of 16 pixels, +10.00 over its input" in capsys.readouterr().out
+    assert (
+        "validation 30.00 dB on centres of 16 pixels, +10.00 over its input"
+        in capsys.readouterr().out
+    )
     shown = np.repeat(np.arange(8, dtype=np.uint8), 2)[:, None, None]
     comparison = read_pixels(tmp_path / "comparison.png")
     np.testing.assert_array_equal(comparison, np.broadcast_to(shown, (16, 3, 3)))

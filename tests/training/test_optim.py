@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import FEW, ROUNDING
 
 from configs import base
 from nlrn_jax.training.optim import clip_each_tensor, learning_rate, optimizer
@@ -48,14 +49,14 @@ def test_each_tensor_is_clipped_by_its_own_norm(norm):
     before = gradients()
     (after,) = updates(clip_each_tensor(norm), [before])
     for name in before:
-        np.testing.assert_allclose(after[name], clipped(before[name], norm), rtol=1e-6)
+        np.testing.assert_allclose(after[name], clipped(before[name], norm), rtol=FEW)
 
 
 def test_tensors_below_the_norm_are_left_alone_whatever_the_others_are():
     before = {"small": np.float32([1.5, 2.0]), "large": np.float32([300.0, 400.0])}
     (after,) = updates(clip_each_tensor(2.5), [before])
     np.testing.assert_array_equal(after["small"], before["small"])
-    np.testing.assert_allclose(after["large"], [1.5, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(after["large"], [1.5, 2.0], rtol=FEW)
 
 
 def test_zero_turns_the_clip_off():
@@ -85,7 +86,7 @@ def test_cosine_falls_from_the_rate_to_zero(train):
     train.schedule, train.steps = "cosine", 200
     steps = np.arange(201)
     rates = np.array([learning_rate(train)(step) for step in steps])
-    np.testing.assert_allclose(rates, 1e-3 * (1 + np.cos(np.pi * steps / 200)) / 2, atol=1e-9)
+    np.testing.assert_allclose(rates, 1e-3 * (1 + np.cos(np.pi * steps / 200)) / 2, atol=1e-3 * FEW)
     assert rates[0] == np.float32(1e-3) and rates[-1] == 0
     assert learning_rate(train)(300) == 0, "nor does it rise afterwards"
 
@@ -117,7 +118,7 @@ def test_three_updates_are_adam_s_of_the_clipped_gradients(train, clip, schedule
             m = 0.9 * m + 0.1 * g
             v = 0.999 * v + 0.001 * g**2
             expected = -rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-            np.testing.assert_allclose(made[t - 1][name], expected, rtol=1e-5, atol=1e-9)
+            np.testing.assert_allclose(made[t - 1][name], expected, rtol=ROUNDING, atol=1e-9)
 
 
 def test_a_resumed_optimiser_goes_on_with_the_schedule(train):

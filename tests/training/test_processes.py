@@ -1,5 +1,6 @@
 """Laws of training on many devices: the same run on one, on eight, in one process and in two."""
 
+import functools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import on_devices
 import pytest
 import tiny
 from bench.soak import CLOCK, final, free_port
+from drawn import ROUNDING
 
 from nlrn_jax import load
 from nlrn_jax.errors import UserError
@@ -84,12 +86,13 @@ def test_the_run_does_not_depend_on_the_devices(runs, way):
     Validation rounds pictures to 8 bits, so that rounding may move single pixels by a whole level.
     """
     (state, figures), (other, other_figures) = final(runs / "1"), final(runs / way)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5), state, other)
+    near = functools.partial(np.testing.assert_allclose, rtol=ROUNDING, atol=ROUNDING)
+    jax.tree.map(near, other, state)
     assert [line["step"] for line in figures] == [5, 10, 15, 20]
     for line, other_line in zip(figures, other_figures, strict=True):
         assert line.keys() == other_line.keys()
         psnr, other_psnr = (x.pop("validation_psnr", 0) for x in (line, other_line))
-        np.testing.assert_allclose(list(other_line.values()), list(line.values()), rtol=1e-5)
+        np.testing.assert_allclose(list(other_line.values()), list(line.values()), rtol=ROUNDING)
         np.testing.assert_allclose(other_psnr, psnr, atol=0.01)
 
 
@@ -103,7 +106,7 @@ def test_restoring_does_not_depend_on_the_devices(runs):
     pixels = tiny.photographs()[3].pixels
     model, variables = load(runs / "8")
     here = restore_patches(model, variables, pixels, patch=6, stride=5, batch=8)
-    np.testing.assert_allclose(np.load(runs / "8" / "restored.npy"), here, atol=1e-5)
+    np.testing.assert_allclose(np.load(runs / "8" / "restored.npy"), here, atol=ROUNDING)
 
 
 def test_gradients_and_statistics_are_all_that_travels(runs):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import FEW, ROUNDING
 
 from nlrn_jax.network import model
 from nlrn_jax.network.correlation import Carrier
@@ -46,7 +47,7 @@ def test_the_loss_is_the_mean_square_in_grey_levels_over_the_central_square(crop
     start = (9 - crop) // 2 if crop else 0
     area = slice(start, start + (crop or 9))
     expected = np.mean((255 * (output - target))[:, area, area] ** 2)
-    np.testing.assert_allclose(mean_squared_error(output, target, crop), expected, rtol=1e-6)
+    np.testing.assert_allclose(mean_squared_error(output, target, crop), expected, rtol=FEW)
 
 
 @pytest.mark.parametrize("crop", [0, 5])
@@ -132,7 +133,7 @@ def test_the_average_follows_the_weights_by_its_decay(tiny_config):
     after, _ = stepper(tiny_config)(state, batch_for(tiny_config))
     expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, state.average, after.variables)
     jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7),
+        functools.partial(np.testing.assert_allclose, rtol=ROUNDING, atol=FEW),
         after.average,
         expected,
     )
@@ -194,7 +195,7 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
     monkeypatch.setattr(model, "carrier_of", lambda *_: carrier)
     plain = losses()
     assert fast != plain  # or the plain forms were not used
-    np.testing.assert_allclose(fast, plain, rtol=1e-4)
+    np.testing.assert_allclose(fast, plain, rtol=10 * ROUNDING)
 
 
 def gradients_of(config, batch):
@@ -212,7 +213,9 @@ def gradients_of(config, batch):
 
 def close(a, b):
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(b))
-    check = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6 * largest)
+    check = functools.partial(
+        np.testing.assert_allclose, rtol=10 * ROUNDING, atol=ROUNDING * largest
+    )
     jax.tree.map(check, a, b)
 
 
