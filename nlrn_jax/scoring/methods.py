@@ -91,8 +91,11 @@ def require_room(config: ConfigDict, shapes: list[tuple[int, int]]) -> None:
     Raises:
       UserError: says what would fit.
     """
+    if not shapes:
+        return
+    largest = tuple(map(max, zip(*shapes, strict=True)))
     try:
-        require_memory(build_model(config), way_of(config), tuple(map(max, *shapes, (1, 1))))
+        require_memory(build_model(config), way_of(config), largest)
     except UserError as error:
         raise UserError(f"config.evaluate.patch={config.evaluate.patch}: {error}") from None
 

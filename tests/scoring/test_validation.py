@@ -247,3 +247,4 @@ def test_what_does_not_fit_the_memory_is_refused_before_training(
         Validator(tiny_config, photographs)
     with pytest.raises(UserError, match=r"16KiB allowed: .*raise the memory"):
         tables_to_score(tiny_config, (25.0,), photographs)
+    assert tables_to_score(tiny_config, (25.0,), []) == []
