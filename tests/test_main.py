@@ -175,10 +175,6 @@ CASES = {
     "a workdir that is blank": (["--workdir= "], 2, "is empty: name a file or folder"),
     "a workdir in a folder that is learned from": (["--workdir={}/good/run"], 1, "{}/good/run"),
     "a workdir that is learned from": (["--workdir={}/good"], 1, "--workdir={}/good lies in"),
-    "comparing into a file": (
-        ["--mode=compare", "--runs={}/good", "--workdir={}/file"], 1,
-        "{}/file is a file, not a folder",
-    ),
     "a folder not called one": (["--config.data.train={}/good"], 1, "use samples, folder:{}/good"),
     "evaluating no run": (["--mode=evaluate"], 1, "{}/run"),
     "evaluating a folder of pictures": (["--mode=evaluate", "--workdir={}/good"], 1, "{}/good"),
@@ -217,6 +213,12 @@ def test_a_missing_flag_is_asked_for_with_an_example(given, missing, command):
     outcome = command(*given)
     assert outcome.status == 2
     assert_one_line(outcome.err, f"--{missing} is missing, as in --{missing}=")
+
+
+def test_comparing_into_a_file_is_one_line(command, files):
+    outcome = command("--mode=compare", f"--runs={files}/good", f"--workdir={files}/file")
+    assert outcome.status == 1
+    assert_one_line(outcome.err, f"{files}/file is a file, not a folder")
 
 
 def test_comparing_what_is_no_run_is_one_line(command, files):
@@ -307,7 +309,8 @@ def test_memory_that_does_not_suffice_is_one_line_with_the_mend(
         raise error
 
     monkeypatch.setattr(modes, "run", fail)
-    outcome = command(*words(files, [f"--mode={mode}", "--input={}/good"]))
+    given = [f"--workdir={files}/run", f"--input={files}/good"]
+    outcome = command(*(given if mode == "restore" else words(files)), f"--mode={mode}")
     assert outcome.status == 1
     assert_one_line(outcome.err, mend)
     assert "out of memory: " in outcome.err and "9 GB" in outcome.err
@@ -393,6 +396,7 @@ def test_a_run_that_held_nothing_out_asks_for_pictures(trained, command, tmp_pat
     shutil.copytree(trained / "run", tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     path.write_text(path.read_text().replace('"holdout": 1', '"holdout": 0'))
+    (tmp_path / "run" / "data.json").unlink()
     outcome = command("--mode=evaluate", f"--workdir={tmp_path}/run")
     assert outcome.status == 1 and not outcome.compilations
     assert_one_line(outcome.err, "held no images out of training; name some, as in --config.data")

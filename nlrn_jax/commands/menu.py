@@ -1,6 +1,5 @@
 """The modes, which flags each obeys, and --help. Imports no JAX: it answers at once."""
 
-import os
 import re
 import sys
 from typing import NamedTuple
@@ -81,10 +80,7 @@ HELP = {"help", "helpshort", "helpfull", "helpxml", "h", "?"}
 def parse(argv: list[str]) -> list[str]:
     """Parse flags; what is wrong with them is one line and status 2."""
     if argv[1:2] == ["help"] or HELP & {w.strip("-").split("=")[0] for w in argv if w[:1] == "-"}:
-        try:
-            print(usage(), flush=True)
-        except BrokenPipeError:  # as of `--help | head`; Python flushes again when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(usage(), flush=True)
         sys.exit(0)
     try:
         options.ARGUMENTS[:] = arguments.completed(argv[1:])

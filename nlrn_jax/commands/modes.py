@@ -39,7 +39,7 @@ from nlrn_jax.training.interruption import tell
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.processes import find_devices, join
 from nlrn_jax.training.run import load, read_config, require_apart, require_folder
-from nlrn_jax.training.split import record_split, split
+from nlrn_jax.training.split import split
 
 
 def run() -> None:
@@ -155,7 +155,6 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     members = recipe.told(Path(named.partition(":")[0]), lambda: read_members(named, config, given))
     training, held_out = _images(config, workdir)
     require_size(training, max(map(patch_side, members.values())), "data.patch")
-    record_split(workdir, training, held_out)  # for members that have yet to start
     diverged = study(members, workdir, training, held_out)
     if diverged:
         raise NotFiniteError(f"diverged: {', '.join(diverged)}; the other members are finished")

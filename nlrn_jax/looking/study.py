@@ -25,6 +25,7 @@ from nlrn_jax.scoring.validation import Validator
 from nlrn_jax.training.curves import draw_study
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.run import newest_step, require_same_run
+from nlrn_jax.training.split import record_split
 from nlrn_jax.writing import write_json
 
 STUDIED = ("model.", "train.", "data.patch")  # may be varied: images and seed are the same for all
@@ -75,6 +76,7 @@ def study(
                 "a study compares validation figures: set --config.data.holdout and "
                 "--config.checkpoint.validation_share above 0"
             )
+    record_split(workdir, training, held_out)  # for members that have yet to start
     fields = varied_fields(members)
     finished, diverged = [], []
     for number, (name, config) in enumerate(members.items(), 1):

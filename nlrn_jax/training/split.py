@@ -152,7 +152,13 @@ def _take(
             f"no longer in data.train, or have other pixels ({_names(missing)}): put them back, "
             "or name another --workdir"
         )
-    return [rest[entry["pixels"]].pop(0) for entry in entries]
+    return [_take_one(entry, rest[entry["pixels"]]) for entry in entries]
+
+
+def _take_one(entry: dict[str, str], alike: list[Image]) -> Image:
+    """Take one of several copies, the one of its name if that is there."""
+    names = [image.name for image in alike]
+    return alike.pop(names.index(entry["name"]) if entry["name"] in names else 0)
 
 
 def _names(names: Sequence[str]) -> str:

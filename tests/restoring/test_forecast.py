@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring import jobs
 from nlrn_jax.restoring.forecast import forecasting
 from nlrn_jax.restoring.patches import restore_patches
@@ -92,10 +93,7 @@ def test_compiling_is_not_counted_for_every_part(clock):
     assert said(clock, restore) == ["photo.jpg: 4000 x 3000 pixels in 10 parts, about 40 s"]
 
 
-class Network:
-    """What tiles and patches ask of a network."""
-
-    channels = 1
+NETWORK = NLRN(filters=4, embedding=2, steps=1)
 
 
 @pytest.mark.parametrize("way", ["tiles", "patches"])
@@ -106,10 +104,10 @@ def test_tiles_and_patches_say_where_their_parts_begin(way, monkeypatch):
             f"nlrn_jax.restoring.{module}.apply", lambda model, variables, x, size=None: x
         )
     if way == "tiles":
-        tiling = Tiling(Network(), (32, 32), cut((40, 40), (32, 32), 8))
+        tiling = Tiling(NETWORK, (32, 32), cut((40, 40), (32, 32), 8))
         restore_tiling(tiling, {}, pixels, done.append)
     else:
-        restore_patches(Network(), {}, pixels, 20, 20, 1, done.append)
+        restore_patches(NETWORK, {}, pixels, 20, 20, 1, done.append)
     assert done == [0.0, *[1 / 4] * 4]
 
 
@@ -117,8 +115,8 @@ def test_pictures_are_restored_with_their_forecast_first(tmp_path, monkeypatch, 
     clock = Clock()
     monkeypatch.setattr("nlrn_jax.restoring.forecast.forecasting.__defaults__", (clock,))
     Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "a.png")
-    found = jobs.find_jobs(tmp_path / "a.png", None, "_r")
-    assert not jobs.restore_files(found, in_parts(clock, 5, 60), 1, False)
+    found, _ = jobs.find_jobs(tmp_path / "a.png", None, "_r")
+    assert not jobs.restore_files(found, in_parts(clock, 5, 60), 1).failed
     assert capsys.readouterr().out.splitlines() == [
         "a.png: 40 x 30 pixels in 5 parts, about 5 min",
         f"{tmp_path / 'a_r.png'}: restored from a.png",
@@ -129,8 +127,8 @@ def test_a_terminal_shows_how_far_each_picture_is(tmp_path, monkeypatch, termina
     monkeypatch.setattr("sys.stdout", terminal)
     for name in ("a [b].png", "c.png"):
         Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / name)
-    found = jobs.find_jobs(tmp_path, tmp_path / "out", "")
-    assert not jobs.restore_files(found, in_parts(Clock(), 4, 0), 1, False)
+    found, _ = jobs.find_jobs(tmp_path, tmp_path / "out", "_r")
+    assert not jobs.restore_files(found, in_parts(Clock(), 4, 0), 1).failed
     assert "restoring a [b].png (1 of 2)" in terminal.getvalue()
     assert "restoring c.png (2 of 2)" in terminal.getvalue()
 
@@ -139,7 +137,6 @@ def test_a_pipe_gets_a_line_for_each_picture_and_no_bar(tmp_path, monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr("sys.stdout", stream)
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
-    jobs.restore_files(
-        jobs.find_jobs(tmp_path, tmp_path / "out", ""), in_parts(Clock(), 4, 0), 1, False
-    )
+    found, _ = jobs.find_jobs(tmp_path, tmp_path / "out", "_r")
+    jobs.restore_files(found, in_parts(Clock(), 4, 0), 1)
     assert stream.getvalue() == f"{tmp_path / 'out' / 'a.png'}: restored from a.png\n"

@@ -154,7 +154,7 @@ def test_a_study_of_inputs_that_are_perfect_says_no_figure_of_theirs(tmp_path, m
     titles = []
 
     def look(drawing, path):
-        titles.append(drawing.axes[1].get_legend().get_title().get_text())
+        titles.append(drawing.legends[0].get_title().get_text())
 
     monkeypatch.setattr(curves, "_save", look)
     for baseline in (20.2, None):

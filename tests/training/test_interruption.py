@@ -72,9 +72,9 @@ def test_a_signal_finishes_the_step_saves_and_the_run_goes_on(
 
 def test_a_signal_while_a_checkpoint_is_validated_stops_after_that_checkpoint(tmp_path):
     class Told(Validator):
-        def score(self, variables):
+        def score(self, variables, advance=None):
             os.kill(os.getpid(), signal.SIGTERM)
-            return super().score(variables)
+            return super().score(variables, advance)
 
     config, images = tiny.config(), tiny.photographs()
     with pytest.raises(Interrupted, match=r"^saved step 4;"):

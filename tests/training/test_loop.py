@@ -238,7 +238,7 @@ def test_a_validator_is_asked_when_it_is_due_for_what_is_evaluated(
 
 
 def test_the_learning_rate_written_is_the_one_used(finished, tiny_config):
-    used = loop.learning_rate(tiny_config.train)
+    used = meter.learning_rate(tiny_config.train)
     for line in figures(finished[0]):
         if "learning_rate" in line:
             np.testing.assert_allclose(line["learning_rate"], used(line["step"] - 1))

@@ -228,7 +228,7 @@ def test_a_run_lies_in_a_folder_of_its_own(tmp_path):
     (tmp_path / "photos").mkdir()
     for place in ("file", "file/run"):
         with pytest.raises(
-            UserError, match=rf"^--workdir={tmp_path}/{place}: .*/file is no folder"
+            UserError, match=rf"^--workdir={tmp_path}/{place}: .*/file is a file, not a folder"
         ):
             require_folder(tmp_path / place)
     for place in ("photos", "photos/run", "other/../photos"):
