@@ -121,6 +121,7 @@ class Checkpoints:
 
         A sum that it lacks, since it was written before that sum was kept, is NaN.
         """
+        self.wait()  # it may be the one that is being written
         kept = ocp.PyTreeCheckpointHandler().metadata(self._folder / str(step) / "state")["sums"]
         there = {name: sum_ for name, sum_ in like.sums.items() if name in kept}
         target = jax.tree.map(_placed, like.replace(sums=there))
