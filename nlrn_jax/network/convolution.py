@@ -1,8 +1,10 @@
-"""The 3x3 convolution, with a kernel gradient that stays fast inside a loop on CPU.
+"""The convolutions, with kernel gradients that stay fast inside a loop on CPU, and exact.
 
 XLA:CPU forms the kernel gradient as a convolution with a kernel as large as the image; inside
 `lax.scan` that leaves the fast path, and a full-size training step takes 26 s instead of 2.3 s.
 Nine matrix products, one for each tap, are the same sum. Other backends keep XLA's own form.
+Products of bfloat16 that run over all positions are summed in float32: XLA:CPU would sum some in
+bfloat16 (jaxlib 0.12: 23,680 for 29,584 ones).
 """
 
 import jax
@@ -40,16 +42,45 @@ def _backward(
 convolve.defvjp(_forward, _backward)
 
 
+@jax.custom_vjp
+def convolve_1x1(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Multiply [N, H, W, Cin] by [Cin, Cout]; the kernel's gradient is summed in float32."""
+    return lax.dot_general(x, kernel, (((3,), (0,)), ((), ())))
+
+
+def _forward_1x1(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolve_1x1(x, kernel), (x, kernel)
+
+
+def _backward_1x1(
+    residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    by_x = lax.dot_general(gradient, kernel, (((3,), (1,)), ((), ())))
+    by_kernel = lax.dot_general(
+        x, gradient, (((0, 1, 2), (0, 1, 2)), ((), ())), preferred_element_type=jnp.float32
+    )
+    return by_x, by_kernel.astype(kernel.dtype)
+
+
+convolve_1x1.defvjp(_forward_1x1, _backward_1x1)
+
+
 def kernel_gradient_by_products(x: jax.Array, gradient: jax.Array) -> jax.Array:
     """Sum x[p + tap] outer gradient[p] over all positions p: [3, 3, Cin, Cout]."""
     _, h, w, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = [
-        jnp.einsum("nhwi,nhwo->io", padded[:, dy : dy + h, dx : dx + w], gradient)
+        jnp.einsum(
+            "nhwi,nhwo->io",
+            padded[:, dy : dy + h, dx : dx + w],
+            gradient,
+            preferred_element_type=jnp.float32,
+        )
         for dy in range(3)
         for dx in range(3)
     ]
-    return jnp.stack(taps).reshape(3, 3, x.shape[-1], gradient.shape[-1])
+    return jnp.stack(taps).reshape(3, 3, x.shape[-1], gradient.shape[-1]).astype(x.dtype)
 
 
 def kernel_gradient_by_convolution(x: jax.Array, gradient: jax.Array) -> jax.Array:

@@ -19,10 +19,9 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 from ml_collections import ConfigDict
 
-from nlrn_jax.network.convolution import convolve
+from nlrn_jax.network.convolution import convolve, convolve_1x1
 from nlrn_jax.network.correlation import Carrier, Correlation, carrier_of
 from nlrn_jax.network.non_local import KEPT
 from nlrn_jax.network.whole import within
@@ -61,7 +60,7 @@ class Conv1x1(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        return add_bias(lax.dot_general(x, kernel, (((3,), (0,)), ((), ()))), bias)
+        return add_bias(convolve_1x1(x, kernel), bias)
 
 
 class Conv3x3(nn.Module):
