@@ -19,6 +19,7 @@ TASKS = {  # what each protocol of `scoring/protocols.py` measures
     "sr_rgb": "sr",
 }
 PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)  # what papers report, grey levels
+MAX_SIGMA = 150  # grey levels: with more, noisy pictures are none that `restore` takes
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
@@ -51,12 +52,12 @@ def check(config: ConfigDict) -> None:
          "'nothing', 'correlation' or 'states'"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
         ("degrade.sigma", _is_range(degrade.sigma),
-         "(level,) above 0, or (lowest, highest) from 0 on"),
+         "(level,) above 0, or (lowest, highest) from 0 on, up to 150"),
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),
         ("data.holdout", data.holdout >= 0, "0 or more images"),
         ("data.patch", data.patch >= 1, "1 or more pixels"),
         ("data.max_megapixels", 0 < data.max_megapixels < math.inf, "above 0, as 200.0"),
-        ("data.workers", data.workers >= 0, "0 (threads) or the number of processes"),
+        ("data.workers", 0 <= data.workers <= 256, "0 (threads), or processes, up to 256"),
         ("train.steps", train.steps >= 1, "1 or more"),
         ("train.batch", train.batch >= 1, "1 or more"),
         ("train.accumulate", train.accumulate >= 1 and train.batch % train.accumulate == 0,
@@ -81,7 +82,8 @@ def check(config: ConfigDict) -> None:
         ("evaluate.protocol", config.evaluate.protocol in ("", *protocols(config.task)),
          f"{' or '.join(protocols(config.task))} for the task {config.task!r}"),
         ("evaluate.levels", _are_levels(config.task, config.evaluate.levels),
-         "noise levels above 0, as (15.0, 25.0), or scales from 2 to 8, as (2, 3), by the task"),
+         "noise levels above 0 and up to 150, as (15.0, 25.0), or scales from 2 to 8, as (2, 3), "
+         "by the task"),
         ("evaluate.classical", config.task == "denoise" or not config.evaluate.classical,
          "empty: the classical baselines denoise"),
         ("evaluate.classical", set(classical_names(config)) <= set(CLASSICAL),
@@ -184,7 +186,7 @@ def _is_range(sigma: tuple) -> bool:
         return False
     if len(sigma) not in (1, 2):
         return False
-    return 0 <= sigma[0] <= sigma[-1] < math.inf and sigma[-1] > 0
+    return 0 <= sigma[0] <= sigma[-1] <= MAX_SIGMA and sigma[-1] > 0
 
 
 def _are_scales(scales: tuple) -> bool:
@@ -194,7 +196,7 @@ def _are_scales(scales: tuple) -> bool:
 def _are_levels(task: str, levels: tuple) -> bool:
     if task == "sr":
         return not levels or _are_scales(levels)
-    return all(isinstance(level, int | float) and 0 < level < math.inf for level in levels)
+    return all(isinstance(level, int | float) and 0 < level <= MAX_SIGMA for level in levels)
 
 
 def _are_fractions(numbers: tuple) -> bool:

@@ -42,7 +42,7 @@ WRONG = {
     "model.carry": ["", "stack"],
     "model.remat": ["", "all"],
     "model.dtype": ["float16", "float64", ""],
-    "degrade.sigma": [
+    "degrade.sigma": [(400.0,), (0.0, 151.0),
         (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
     ],
     "degrade.scales": [(), (1,), (9,), (3, 0), (2.0,), ("3",)],

@@ -374,7 +374,7 @@ def test_a_run_is_evaluated_as_it_was_trained_whatever_the_recipe(trained, comma
         ("noisy", None, None), ("NLRN run", f"{trained}/run", 1),
     ]  # fmt: skip
     assert f"{trained}/run/evaluation/results.json" in outcome.out
-    assert f"earlier results, of another question, are now in {trained}/run/" in outcome.out
+    assert f"earlier results, of other networks or benchmarks, are now in {trained}/run/" in outcome.out
 
 
 def test_a_run_is_evaluated_without_a_recipe(trained, command):
@@ -574,6 +574,10 @@ def test_the_limit_of_megapixels_can_be_set(trained, command, tmp_path):
     outcome = command(*given, "--max_megapixels=0.0002")
     assert outcome.status == 1 and "raise --max_megapixels" in outcome.out
     assert command(*given, "--max_megapixels=0.0003").status is None
+    assert command(*given, "--max_megapixels=inf", "--overwrite").status is None
+    outcome = command(*given, "--max_megapixels=nan")
+    assert outcome.status == 1
+    assert_one_line(outcome.err, "--max_megapixels=nan: should be above 0")
 
 
 def test_training_says_what_it_converts_and_passes_over(command, tmp_path):
@@ -624,6 +628,17 @@ def test_what_a_position_sees_is_drawn_where_the_program_says(trained, command):
     again = command(*given)
     assert again.status == 1 and not again.compilations
     assert_one_line(again.err, "0_39_0.png: exists already")
+
+
+def test_an_explanation_never_takes_the_place_of_its_picture(trained, command, tmp_path):
+    save(tmp_path / "a.png", 20, 20)
+    before = (tmp_path / "a.png").read_bytes()
+    for flag in ("input", "original"):
+        given = [f"--{flag}={tmp_path}/a.png", f"--output={tmp_path}/a.png", "--overwrite"]
+        outcome = command(*explaining(trained, "--at=3,4", *given))
+        assert outcome.status == 1 and not outcome.compilations
+        assert_one_line(outcome.err, "a.png: is the picture to look at itself")
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("folder", ["", "new/"])

@@ -60,7 +60,7 @@ def completed(given: list[str]) -> list[str]:
     if not recipes and _values(words, "mode")[-1:] == ["evaluate"]:
         runs = _values(words, "runs") or _values(words, "workdir")
         recipes = [f"{run.split(',')[0].strip()}/config.json" for run in runs[-1:] if run.strip()]
-    others = [word for word in words if not word.startswith("--config=")]
+    others = _last_fields([word for word in words if not word.startswith("--config=")])
     return [*(f"--config={name}" for name in recipes), *others]
 
 
@@ -80,6 +80,16 @@ def written_out(given: list[str]) -> list[str]:
                 word += f"={rest.pop(0)}"
         written.append(word)
     return written
+
+
+def _last_fields(words: list[str]) -> list[str]:
+    """Keep the last value of each field of the recipe: of tuples ml_collections would add all."""
+    last = {name: place for place, name in enumerate(word.partition("=")[0] for word in words)}
+    return [
+        word
+        for place, word in enumerate(words)
+        if not word.startswith("--config.") or last[word.partition("=")[0]] == place
+    ]
 
 
 def _values(words: list[str], name: str) -> list[str]:

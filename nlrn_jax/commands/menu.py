@@ -51,7 +51,17 @@ MODES = {
     "explain": Mode(
         "draw what a network looks at from one position",
         "--config=configs/sr_x3.py:quick --original=PHOTO.png --at=120,80",
-        ("checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale"),
+        (
+            "checkpoint",
+            "at",
+            "states",
+            "input",
+            "original",
+            "output",
+            "overwrite",
+            "scale",
+            "max_megapixels",
+        ),
         ("at", "120,80"),
     ),
     "compare": Mode(
@@ -84,6 +94,7 @@ def parse(argv: list[str]) -> list[str]:
         sys.exit(0)
     try:
         options.ARGUMENTS[:] = arguments.completed(argv[1:])
+        _require_recipe()
         _, *words = flags.FLAGS([argv[0], *options.ARGUMENTS])
         if words:
             meant = f"--mode={words[0]}" if words[0] in MODES else "--name=value"
@@ -123,6 +134,17 @@ def usage() -> str:
 
 def _of(name: str) -> str:
     return "" if name == MODE.default else f"--mode={name} "
+
+
+def _require_recipe() -> None:
+    """Refuse fields of a recipe where none is named, before absl calls them unknown flags."""
+    words = options.ARGUMENTS
+    fields = arguments.given_fields(words)
+    if fields and not any(word.startswith("--config=") for word in words):
+        raise flags.Error(
+            f"--config.{fields[0]} is a field of a recipe: name that too, --config=configs/NAME.py "
+            "(--mode=restore and explain take the run's own, and no fields)"
+        )
 
 
 def _require_needs() -> None:

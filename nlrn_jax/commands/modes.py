@@ -18,7 +18,7 @@ from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.report import write_report
 from nlrn_jax.looking.study import read_members, study
 from nlrn_jax.looking.subject import read_subject
-from nlrn_jax.pictures.files import check_output
+from nlrn_jax.pictures.files import check_output, same_file
 from nlrn_jax.planning.plan import plan
 from nlrn_jax.restoring.jobs import find_jobs, restore_files, summary
 from nlrn_jax.restoring.way import Way, restorer
@@ -38,8 +38,8 @@ from nlrn_jax.training.checkpoints import meet
 from nlrn_jax.training.interruption import tell
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.processes import find_devices, join
-from nlrn_jax.training.run import load, read_config, require_apart, require_folder
-from nlrn_jax.training.split import split
+from nlrn_jax.training.run import load, newest_step, read_config, require_apart, require_folder
+from nlrn_jax.training.split import is_recorded, split
 
 
 def run() -> None:
@@ -126,7 +126,8 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
 
 def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     """Score checkpoints of runs; the results lie in the workdir."""
-    networks = find_networks(options.RUNS.value or [str(workdir)], options.CHECKPOINT.value, config)
+    runs = list(dict.fromkeys(options.RUNS.value or [str(workdir)]))
+    networks = find_networks(runs, options.CHECKPOINT.value, config)
     levels = common_levels(networks, config)
     with working("reading the pictures to score"):
         held_out = [] if config.data.eval else held_out_images(networks)
@@ -186,7 +187,7 @@ def run_restoration(workdir: Path) -> None:
         print(f"restores of colour pictures {how}", flush=True)
     if len(jobs) > 1 and not options.OVERWRITE.value:
         tell("interrupted; the same command goes on with the pictures that are not done")
-    max_pixels = round(options.MAX_MEGAPIXELS.value * 1e6)
+    max_pixels = options.max_pixels()
     tally = restore_files(jobs, restore, scale, options.OVERWRITE.value, max_pixels)
     print(summary(tally, passed), flush=True)
     if tally.failed:
@@ -217,9 +218,12 @@ def run_explanation(workdir: Path) -> None:
         raise UserError(
             f"--at={','.join(options.AT.value)}: a row and a column are needed, as 120,80"
         )
-    files = (flag.value and Path(flag.value) for flag in (options.INPUT, options.ORIGINAL))
-    subject = read_subject(config, *files, options.scale(config))
+    files = [flag.value and Path(flag.value) for flag in (options.INPUT, options.ORIGINAL)]
+    most = options.max_pixels()
+    subject = read_subject(config, *files, options.scale(config), most)
     path = _explained(workdir, f"{subject.name}_{at[0]}_{at[1]}.png")
+    if any(file and same_file(path, file) for file in files):
+        raise UserError(f"{path}: is the picture to look at itself; name another --output")
     states = check(config, subject, at, states)
     check_output(path, np.uint8, has_alpha=False, overwrite=options.OVERWRITE.value)
     if path.with_suffix(".json").exists() and not options.OVERWRITE.value:
@@ -250,6 +254,11 @@ def _images(config: ConfigDict, workdir: Path) -> tuple[list[Image], list[Image]
         images = read_images(config.data.train, most, said.append)
         sides = split(workdir, images, config.data.holdout)
     said += [sides.remark()] if sides.left_out else []
+    if newest_step(workdir) and not is_recorded(workdir):
+        said.append(
+            f"warning: {workdir} has no data.json, as runs of earlier versions: which pictures it "
+            "keeps out is decided anew, by their order"
+        )
     for line in said if is_first() else []:
         print(line, flush=True)
     return sides.training, sides.held_out

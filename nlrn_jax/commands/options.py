@@ -119,6 +119,14 @@ def scale(config: ConfigDict) -> int:
     return SCALE.value
 
 
+def max_pixels() -> int:
+    """Read --max_megapixels, in pixels; 'inf' is any number."""
+    megapixels = MAX_MEGAPIXELS.value
+    if not megapixels > 0:  # NaN too
+        raise UserError(f"--max_megapixels={megapixels}: should be above 0, as 200")
+    return round(min(megapixels, 1e9) * 1e6)
+
+
 def memory() -> int | None:
     """Read --memory, an amount as 4GiB or 500MiB, in bytes."""
     if MEMORY.value is None:

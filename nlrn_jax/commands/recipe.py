@@ -38,6 +38,8 @@ def find(name: str) -> tuple[Path, list[str]]:
       UserError: no such file, here or among those that came with the program.
     """
     file, *variant = name.split(":", 1)
+    if variant == [""]:
+        raise UserError(f"--config={name}: no variant behind the colon; name one, as {name}quick")
     path = Path(file).expanduser()
     if not file.strip():
         raise UserError(f"--config={name} is empty: name a recipe, as in --config=configs/sr_x3.py")
@@ -45,6 +47,11 @@ def find(name: str) -> tuple[Path, list[str]]:
         return path, variant
     if path.parts[0] == "configs" and (_AROUND / path).is_file():
         return _AROUND / path, variant
+    if path.name == "config.json" and (path.parent / "checkpoints").is_dir():
+        raise UserError(
+            f"{path}: is lost; each checkpoint holds a copy, cp "
+            f"{path.parent}/checkpoints/STEP/config/metadata {path}"
+        )
     if path.name == "config.json":
         raise UserError(
             f"{path}: no such file, so {path.parent} is not the folder of a run; train it first, "

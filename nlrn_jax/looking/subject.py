@@ -10,9 +10,10 @@ from ml_collections import ConfigDict
 from nlrn_jax.config import scored_levels
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import network_channels, to_float
-from nlrn_jax.data.sources import Image
+from nlrn_jax.data.sources import Image, require_size
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import open_picture, read_pixels
+from nlrn_jax.pictures.picture import MAX_PIXELS
 from nlrn_jax.scoring.protocols import Setting, example
 
 SIDE = 256  # pixels that are looked at: all states are kept, 1.7 GiB in full size
@@ -27,7 +28,11 @@ class Subject(NamedTuple):
 
 
 def read_subject(
-    config: ConfigDict, source: Path | None, original: Path | None, scale: int
+    config: ConfigDict,
+    source: Path | None,
+    original: Path | None,
+    scale: int,
+    max_pixels: int = MAX_PIXELS,
 ) -> Subject:
     """Read the picture to look at.
 
@@ -37,6 +42,7 @@ def read_subject(
         evaluation, by its highest noise level or by `scale`.
       original: the clean picture, or None where it is unknown.
       scale: of super-resolution; 1 for a denoiser.
+      max_pixels: of a file; a header that says more is taken for damage.
 
     Raises:
       UserError: neither is given, a file cannot be read, or the two do not belong together.
@@ -48,13 +54,15 @@ def read_subject(
         level = scale if config.task == "sr" else scored_levels(config)[-1]
         protocol = {"denoise": "denoise", "sr": "sr_y"}[config.task]
         setting = Setting(protocol, config.model.channels, config.seed)
-        test = example(Image(original.name, read_pixels(original)), setting, level)
+        image = Image(original.name, read_pixels(original, max_pixels))
+        require_size([image], scale, f"a network of x{scale}")
+        test = example(image, setting, level)
         return Subject(original.stem, test.input, test.original)
-    pixels = to_float(open_picture(source).pixels)
+    pixels = to_float(open_picture(source, max_pixels).pixels)
     pixels = channels(bicubic_resize(pixels, scale) if scale > 1 else pixels)
     if original is None:
         return Subject(source.stem, pixels, None)
-    clean = channels(to_float(open_picture(original).pixels))
+    clean = channels(to_float(open_picture(original, max_pixels).pixels))
     return Subject(source.stem, pixels, _fitted(clean, pixels, scale, original))
 
 

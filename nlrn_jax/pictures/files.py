@@ -53,12 +53,12 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         return _open(Path(path), max_pixels)
 
 
-def read_pixels(path: str | Path) -> np.ndarray:
+def read_pixels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read the pixels of a picture as uint8: [H, W] where it is grey, else [H, W, 3] in RGB.
 
     As `open_picture`, rounded to 8 bits; alpha is dropped.
     """
-    return _eight_bits(open_picture(path).pixels)
+    return _eight_bits(open_picture(path, max_pixels).pixels)
 
 
 class Read(NamedTuple):

@@ -119,7 +119,10 @@ def _reason(path: Path, is_result: Callable[[Path], bool]) -> str:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
+    try:
+        return (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
+    except OSError:  # not to be entered: `_entries` says so
+        return False
 
 
 def _around(folder: Path) -> set[Identity]:

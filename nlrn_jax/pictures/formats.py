@@ -61,6 +61,8 @@ def by_ending(ending: str) -> Format | None:
 def by_content(path: Path) -> Format | None:
     """Return the format that a file begins like; None where it is of another, or cannot be read."""
     try:
+        if not path.is_file():  # a pipe, say, that nobody writes to
+            return None
         with path.open("rb") as file:
             head = file.read(12)
     except OSError:

@@ -1,5 +1,6 @@
 """Restore picture files, one or a folder of them; what fails does not stop the rest."""
 
+import filecmp
 import os
 import unicodedata
 from collections import Counter
@@ -71,13 +72,28 @@ def find_jobs(
     if not source.is_dir():
         return [_job_of_one(source, output, suffix)], Counter()
     folder = _beside(source, suffix) if output is None else Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; for a folder of pictures --output is a folder")
     inside = None if same_file(folder, source) else folder
     found = finding.search(source, inside, lambda path: _is_result(path, suffix))
     added = "" if inside else suffix
     places = [(path, folder / path.parent.relative_to(source)) for path in found.paths]
-    return [
-        Job(path, place / result_name(path, added), True) for path, place in places
-    ], found.passed
+    jobs = [Job(path, place / result_name(path, added), True) for path, place in places]
+    return _apart(jobs), found.passed
+
+
+def _apart(jobs: list[Job]) -> list[Job]:
+    """Give each job a target of its own: c.png that is a JPEG would meet c.png.jpg."""
+    taken: set[Path] = set()
+    result = []
+    for job in jobs:
+        target, number = job.target, 1
+        while target in taken:
+            number += 1
+            target = job.target.with_stem(f"{job.target.stem}_{number}")
+        taken.add(target)
+        result.append(job._replace(target=target))
+    return result
 
 
 def _job_of_one(source: Path, output: str | Path | None, suffix: str) -> Job:
@@ -131,12 +147,12 @@ def restore_files(
     counts: Counter[str] = Counter()
     with Progress() as progress:
         for number, job in enumerate(jobs, 1):
-            if not overwrite and _is_done(job, scale):
-                counts["done"] += 1
-                continue
             place = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
             name = _printable(job.source.name)
             try:
+                if not overwrite and _is_done(job, scale):
+                    counts["done"] += 1
+                    continue
                 with progress.work(f"restoring {name}{place}") as work:
                     told = forecasting(restore, name, progress.say)
                     lines = restore_file(job, told, scale, overwrite, work.advance, max_pixels)
@@ -184,11 +200,12 @@ def restore_file(
 
 
 def _is_done(job: Job, scale: int) -> bool:
-    """Tell whether a result is there: a picture as large as it should be, and not the source."""
+    """Tell whether a result is there: as large as it should be, and not the source or a copy."""
     ends = ["", ".png", ".tif"] if job.is_free else [""]
     targets = [target for target in (Path(f"{job.target}{end}") for end in ends) if target.exists()]
     return any(
-        not same_file(target, job.source) and is_of_sides(target, job.source, scale)
+        not filecmp.cmp(target, job.source, shallow=False)
+        and is_of_sides(target, job.source, scale)
         for target in targets
     )
 

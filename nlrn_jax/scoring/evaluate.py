@@ -53,7 +53,7 @@ def evaluate(
     results = _blank(methods, config, tables, command)
     kept = keep_other_results(results, folder)
     if kept:
-        print(f"earlier results, of another question, are now in {kept}", flush=True)
+        print(f"earlier results, of other networks or benchmarks, are now in {kept}", flush=True)
     for table, result in zip(tables, results["tables"], strict=True):
         means, result["images"] = _score_table(methods, setting, table, folder)
         result["means"] = means | result["means"]

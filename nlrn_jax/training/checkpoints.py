@@ -63,7 +63,7 @@ class Checkpoints:
             lightweight_initialize=read_only,  # leaves figures alone, which may be damaged
             cleanup_tmp_directories=not read_only,  # what a killed save left behind
         )
-        self._folder = (Path(workdir) / "checkpoints").absolute()
+        self._folder = (Path(workdir) / "checkpoints").resolve()  # TensorStore takes no `..`
         self._read_only = read_only
         if not read_only:
             self._set_figures_aside()
@@ -138,14 +138,28 @@ class Checkpoints:
         """
         damaged = {}
         for step in steps:
-            reason = _damage(self._folder / str(step))
+            state, reason = None, _damage(self._folder / str(step))
             if self._all_agree(reason is None):
-                return Whole(step, self.read_state(step, like), damaged)
+                try:
+                    state = self.read_state(step, like)
+                except Exception as error:  # Orbax raises almost anything over damaged side files
+                    reason = " ".join(str(error).split())[:100] or type(error).__name__
+                    if "shape" in reason:  # the arrays are whole, and of another network
+                        raise self._another_network(step, reason) from error
+                if self._all_agree(state is not None):
+                    return Whole(step, state, damaged)
             damaged[step] = reason or "another process could not read it"
         names = ", ".join(map(str, damaged))
         raise UserError(
             f"{self._folder}: cannot read {names} ({next(iter(damaged.values()))}); "
             + _instead(self._folder, [step for step in self.steps if step not in damaged])
+        )
+
+    def _another_network(self, step: int, reason: str) -> UserError:
+        config, own = self._folder.parent / "config.json", self._folder / f"{step}/config/metadata"
+        return UserError(
+            f"{config}: is of another network than checkpoint {step} ({reason}), which holds a "
+            f"copy of its own: cp {own} {config}"
         )
 
     def set_aside(self, steps: Sequence[int]) -> Path:

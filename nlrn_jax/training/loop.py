@@ -38,7 +38,7 @@ from nlrn_jax.training.log import Log, Silent
 from nlrn_jax.training.memory import require_memory
 from nlrn_jax.training.meter import Meter, means
 from nlrn_jax.training.record import read_record
-from nlrn_jax.training.run import claim_workdir
+from nlrn_jax.training.run import claim_workdir, held
 from nlrn_jax.training.split import record_split
 from nlrn_jax.training.state import (
     TrainState,
@@ -86,16 +86,23 @@ def train(
       The final state.
 
     Raises:
-      UserError: the workdir belongs to another configuration or to other images, or cannot be
-        written to, the batch does not divide among the devices, or a step surely does not fit
-        their memory.
+      UserError: the workdir belongs to another configuration or to other images, cannot be written
+        to, or is trained in by another program; the batch does not divide among the devices, or a
+        step surely does not fit their memory.
       NotFiniteError: training diverged.
       Interrupted: SIGTERM or SIGINT came, and all was saved.
     """
     require_divisible(config.train.batch, config.train.accumulate, jax.device_count())
     require_memory(config)
-    claim_workdir(workdir, config)
-    record_split(workdir, images, validator.images)
+    with contextlib.nullcontext() if jax.process_index() else held(workdir):
+        claim_workdir(workdir, config)
+        record_split(workdir, images, validator.images)
+        return _train(config, workdir, images, validator)
+
+
+def _train(
+    config: ConfigDict, workdir: str | Path, images: list[Image], validator: Validator
+) -> TrainState:
     place = replicated(data_mesh())
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
         with _preparing(workdir):

@@ -44,7 +44,9 @@ def least_bytes(config: ConfigDict, devices: int) -> int:
     if model.propagate and model.carry == "logits":
         logits = (model.steps if keeps else 2) * count * _logits(model.neighborhood, side)
     states = 1 if model.remat == "states" else 3  # of F features each, in bfloat16 at the least
-    return 4 * logits + 2 * states * model.steps * count * side**2 * model.filters
+    features = 2 * states * model.steps * count * side**2 * model.filters
+    weights = 19 * model.filters**2 + 2 * model.filters * model.embedding
+    return 4 * logits + features + 16 * weights  # with their gradients and two moments
 
 
 def _logits(neighborhood: int | None, side: int) -> int:

@@ -1,8 +1,11 @@
 """A run on disk: a folder with `config.json`, the record, checkpoints, and what is drawn of it."""
 
+import contextlib
+import fcntl
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -116,6 +119,30 @@ def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
         writing.write_text(path, configuration.to_json(config))
 
 
+@contextlib.contextmanager
+def held(workdir: str | Path) -> Iterator[None]:
+    """Let no other program train in a workdir meanwhile, where the system can tell.
+
+    Raises:
+      UserError: another one does.
+    """
+    Path(workdir).mkdir(parents=True, exist_ok=True)
+    folder = os.open(workdir, os.O_RDONLY)  # let go by the end of the process, however that comes
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise UserError(
+            f"{workdir}: another program trains in it; wait for its end, or name another --workdir"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
 def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
     """Refuse a workdir of another configuration; one that is no run yet will do.
 
@@ -173,7 +200,8 @@ def _whole_config(path: Path) -> ConfigDict:
 def _copy_of_config(workdir: Path) -> Path | None:
     """Return the newest configuration that lies in a checkpoint and is whole."""
     copies = workdir.glob("checkpoints/[0-9]*/config/metadata")
-    for path in sorted(copies, key=lambda path: path.stat().st_mtime, reverse=True):
+    copies = (path for path in copies if path.parts[-3].isdecimal())
+    for path in sorted(copies, key=lambda path: int(path.parts[-3]), reverse=True):
         try:
             _whole_config(path)
             return path

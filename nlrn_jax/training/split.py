@@ -26,15 +26,15 @@ class Split(NamedTuple):
 
     training: list[Image]
     held_out: list[Image]
-    left_out: list[Image]  # new since the run started
+    left_out: list[Image]
+    why: str = ""  # they are left out
 
     def remark(self) -> str:
         """Say in one line what is on neither side, if anything is."""
         if not self.left_out:
             return ""
         return (
-            f"{len(self.left_out)} of the pictures in data.train are left out, being new since the "
-            f"run started: {_names([image.name for image in self.left_out])}"
+            f"left out of data.train, {self.why}: {_names([image.name for image in self.left_out])}"
         )
 
 
@@ -52,10 +52,16 @@ def split(workdir: str | Path, images: list[Image], count: int) -> Split:
     """
     recorded = _read(workdir)
     if recorded is None:
-        return Split(*hold_out(images, count), [])
+        return _without_copies(*hold_out(images, count))
     rest = _by_digest(images)
     training, held_out = (_take(workdir, recorded[side], rest) for side in ("training", "held_out"))
-    return Split(training, held_out, [image for left in rest.values() for image in left])
+    new = [image for left in rest.values() for image in left]
+    return Split(training, held_out, new, "being new since the run started")
+
+
+def is_recorded(workdir: str | Path) -> bool:
+    """Tell whether a run has its split on record; those of earlier versions have not."""
+    return (Path(workdir) / NAME).is_file()
 
 
 def held_out_of(workdir: str | Path, images: list[Image], count: int) -> list[Image]:
@@ -67,6 +73,19 @@ def held_out_of(workdir: str | Path, images: list[Image], count: int) -> list[Im
     if recorded is None:
         return hold_out(images, count)[1]
     return _take(workdir, recorded["held_out"], _by_digest(images))
+
+
+def _without_copies(training: list[Image], held_out: list[Image]) -> Split:
+    """Leave copies of held-out pictures out of training: they would be validated on, and known.
+
+    Where there is nothing else to train on, they stay.
+    """
+    known = set(map(digest, held_out))
+    copies = [image for image in training if digest(image) in known]
+    others = [image for image in training if digest(image) not in known]
+    if copies and not others:
+        return Split(training, held_out, [])
+    return Split(others, held_out, copies, "being copies of held-out pictures")
 
 
 def record_split(workdir: str | Path, training: list[Image], held_out: list[Image]) -> None:
@@ -116,7 +135,7 @@ def digest(image: Image) -> str:
 
 def _read(workdir: str | Path) -> dict | None:
     path = Path(workdir) / NAME
-    if not path.is_file():
+    if not is_recorded(workdir):
         return None
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))

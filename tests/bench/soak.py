@@ -162,6 +162,15 @@ def assert_same_run(one: Path, other: Path) -> None:
 SENTENCE = r"^(interrupted; .+|saved step \d+; the same command goes on from there)$"
 
 
+def listens(process: int) -> bool:
+    """Tell whether a program has come to its first line, by what Linux knows of its signals."""
+    status = Path(f"/proc/{process}/status")
+    if not status.is_file():
+        return True
+    masks = re.findall(r"^Sig(?:Blk|Cgt):\s*(\w+)", status.read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
+
+
 class Moment:
     """One signal at a moment of a command, and what came of it.
 
@@ -184,6 +193,8 @@ class Moment:
             )
         while after not in output.read_text() and process.poll() is None:
             time.sleep(0.01)
+        while not listens(process.pid) and process.poll() is None:
+            time.sleep(0.001)
         time.sleep(moment)
         process.send_signal(kind)
         begin = time.monotonic()

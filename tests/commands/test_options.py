@@ -326,3 +326,18 @@ def test_a_command_to_copy_names_the_python_that_runs(monkeypatch):
     assert shlex.split(arguments.command_for("plan")) == expected
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert shlex.split(arguments.command(["a b"])) == ["python", "-m", "nlrn_jax.main", "a b"]
+
+
+def test_the_last_value_of_a_field_counts_of_tuples_too(parsed):
+    parsed(
+        "--config=configs/denoise_25.py", "--config.degrade.sigma=15.", "--config.train.steps=7",
+        "--config.degrade.sigma=50.",
+    )  # fmt: skip
+    assert options.CONFIG.value.degrade.sigma == (50.0,)
+    assert options.CONFIG.value.train.steps == 7
+
+
+def test_a_field_without_a_recipe_is_told_from_an_unknown_flag(parsed, capsys):
+    with pytest.raises(SystemExit):
+        parsed("--mode=restore", "--workdir=x", "--input=a.png", "--config.train.steps=5")
+    assert "--config.train.steps is a field of a recipe" in capsys.readouterr().err

@@ -41,13 +41,16 @@ def mine(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", ["configs/sr_x3.py", "configs/sr_x3.py:"])
-def test_where_there_is_no_such_file_the_recipe_of_the_program_is_meant(
-    name, tmp_path, monkeypatch
-):
+def test_where_there_is_no_such_file_the_recipe_of_the_program_is_meant(tmp_path, monkeypatch):
+    name = "configs/sr_x3.py"
     monkeypatch.chdir(tmp_path)
     assert recipe.find(name)[0] == ROOT / "configs" / "sr_x3.py"
     assert recipe.load(name).to_dict() == sr_x3.get_config().to_dict()
+
+
+def test_a_variant_that_is_not_named_is_not_taken_for_none():
+    with pytest.raises(UserError, match="no variant behind the colon"):
+        recipe.find("configs/sr_x3.py:")
 
 
 def test_a_recipe_of_the_current_folder_comes_first(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -347,6 +348,35 @@ def test_what_is_done_is_neither_done_again_nor_failed(folder):
     assert summary(tally, passed) == (
         "restored 1 of 2 pictures, 1 done already, 0 failed; passed over: 1 .txt"
     )
+
+
+def test_a_copy_of_the_source_is_no_result(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "out")
+    jobs, _ = find_jobs(folder, tmp_path / "out", "_restored")
+    assert restore_files(jobs, invert, 1) == (0, 0, 2)
+
+
+def test_pictures_whose_results_would_meet_lie_apart(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(pixels()).save(photos / "c.png", "JPEG")  # so its result is c.png.jpg
+    Image.fromarray(255 - pixels()).save(photos / "c.png.jpg")
+    jobs, _ = find_jobs(photos, tmp_path / "out", "_restored")
+    assert {job.target.name for job in jobs} == {"c.png.jpg", "c.png_2.jpg"}
+    assert restore_files(jobs, invert, 1) == (2, 0, 0)
+    assert restore_files(jobs, invert, 1) == (0, 2, 0)
+
+
+def test_a_name_that_is_too_long_does_not_stop_the_others(folder):
+    (folder / "a.png").rename(folder / f"{'x' * 251}.png")
+    jobs, _ = find_jobs(folder, folder, "_restored")
+    assert restore_files(jobs, invert, 1) == (1, 0, 1)
+
+
+def test_a_file_is_no_folder_for_results(folder, tmp_path):
+    (tmp_path / "out.png").touch()
+    with pytest.raises(UserError, match=r"out\.png: is a file"):
+        find_jobs(folder, tmp_path / "out.png", "_restored")
 
 
 def test_another_picture_in_the_place_of_a_result_is_not_taken_for_it(folder, tmp_path):

@@ -168,7 +168,7 @@ def test_at_the_end_of_the_interpreter_a_signal_changes_nothing():
 
 @pytest.mark.parametrize("moment", [0.1, 0.4, 1.5])
 def test_a_signal_while_the_program_starts_ends_it(moment, tmp_path):
-    """Python itself, the flags, JAX; `soak.py --moments=100` is the long form."""
+    """The flags, JAX; `soak.py --moments=100` is the long form."""
     kind = signal.SIGINT if moment == 0.4 else signal.SIGTERM
     end = soak.Moment([*soak.TINY, "--mode=plan"], kind, moment, tmp_path)
     assert not end.fault and end.words

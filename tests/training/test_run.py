@@ -17,6 +17,7 @@ from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import (
     claim_workdir,
     find_step,
+    held,
     newest_step,
     read_config,
     require_apart,
@@ -221,6 +222,41 @@ def test_a_finished_run_keeps_its_configuration_when_fewer_steps_are_asked_for(t
     tiny_config.train.steps = 1
     claim_workdir(sound[0], tiny_config)
     assert (sound[0] / "config.json").read_bytes() == before
+
+
+def test_a_run_is_found_by_any_spelling_of_its_place(tiny_config, tmp_path):
+    make_run(tmp_path / "run", tiny_config, 30.0)
+    (tmp_path / "other").mkdir()
+    assert find_step(tmp_path / "other" / ".." / "run") == 1
+
+
+def test_a_configuration_of_another_network_is_said_to_be_one(tiny_config, tmp_path):
+    make_run(tmp_path, tiny_config, 30.0)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"filters": 8', '"filters": 9'))
+    with pytest.raises(UserError, match=r"config\.json: is of another network .*: cp "):
+        find_step(tmp_path)
+
+
+def test_two_programs_do_not_train_in_one_folder(tmp_path):
+    with held(tmp_path / "run"):
+        with (
+            pytest.raises(UserError, match=r"another program trains in it"),
+            held(tmp_path / "run"),
+        ):
+            pass
+        with held(tmp_path / "another"):
+            pass
+    with held(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["_sharding", "array_metadatas/process_0", "_METADATA"])
+def test_a_checkpoint_with_a_damaged_side_file_is_not_taken(tiny_config, tmp_path, name, capsys):
+    make_run(tmp_path, tiny_config, 30.0, 20.0)
+    (tmp_path / "checkpoints" / "2" / "state" / name).write_bytes(b"")
+    assert find_step(tmp_path) == 1
+    assert "checkpoints/2 is damaged" in capsys.readouterr().err
 
 
 def test_a_run_lies_in_a_folder_of_its_own(tmp_path):

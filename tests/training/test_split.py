@@ -46,11 +46,25 @@ def test_something_is_left_to_train_on(count):
         hold_out(images, count)
 
 
+def test_a_copy_of_what_is_held_out_is_not_learned_from(tmp_path):
+    copied = images(*"abcd")
+    copied[3] = copied[2]._replace(name="c again")
+    sides = split(tmp_path, copied, 1)
+    assert (names(sides.training), names(sides.held_out)) == ("ab", "c")
+    assert sides.remark().endswith("being copies of held-out pictures: c again")
+
+
+def test_where_all_are_alike_copies_stay(tmp_path):
+    alike = [images("a")[0]._replace(name=name) for name in "xyz"]
+    sides = split(tmp_path, alike, 1)
+    assert (names(sides.training), names(sides.held_out)) == ("xz", "y")
+
+
 def test_what_is_added_later_is_on_neither_side(started):
     sides = split(started, images(*"0a1b2cdefg"), 2)
     assert (names(sides.training), names(sides.held_out)) == ("acdf", "be")
     assert names(sides.left_out) == "012g"
-    assert "4 of the pictures" in sides.remark() and "0, 1, 2 and 1 more" in sides.remark()
+    assert sides.remark().endswith("being new since the run started: 0, 1, 2 and 1 more")
 
 
 def test_a_split_does_not_depend_on_names_and_their_order(started):
