@@ -374,7 +374,8 @@ def test_a_run_is_evaluated_as_it_was_trained_whatever_the_recipe(trained, comma
         ("noisy", None, None), ("NLRN run", f"{trained}/run", 1),
     ]  # fmt: skip
     assert f"{trained}/run/evaluation/results.json" in outcome.out
-    assert f"earlier results, of other networks or benchmarks, are now in {trained}/run/" in outcome.out
+    moved = "earlier results, of other networks or benchmarks, are now in"
+    assert f"{moved} {trained}/run/" in outcome.out
 
 
 def test_a_run_is_evaluated_without_a_recipe(trained, command):
