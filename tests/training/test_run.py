@@ -238,6 +238,18 @@ def test_a_configuration_of_another_network_is_said_to_be_one(tiny_config, tmp_p
         find_step(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "wrong", ['"filters": "x"', '"filtres": 8', '"filters": 8, "depth": 3', '"steps": null']
+)
+def test_a_configuration_of_no_network_is_said_to_be_none(tiny_config, tmp_path, wrong):
+    make_run(tmp_path, tiny_config, 30.0)
+    path = tmp_path / "config.json"
+    right = '"steps": 2' if "steps" in wrong else '"filters": 8'
+    path.write_text(path.read_text().replace(right, wrong))
+    with pytest.raises(UserError, match=r"config\.json is not a configuration .*: cp "):
+        find_step(tmp_path)
+
+
 def test_two_programs_do_not_train_in_one_folder(tmp_path):
     with held(tmp_path / "run"):
         with (
