@@ -142,6 +142,12 @@ class Checkpoints:
             if self._all_agree(reason is None):
                 try:
                     state = self.read_state(step, like)
+                except (
+                    UserError,
+                    MemoryError,
+                    jax.errors.JaxRuntimeError,
+                ):  # no fault of the files
+                    raise
                 except Exception as error:  # Orbax raises almost anything over damaged side files
                     reason = " ".join(str(error).split())[:100] or type(error).__name__
                     if "shape" in reason:  # the arrays are whole, and of another network
