@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 import tiny
+from clock import Clock
 
 from nlrn_jax.data.sources import Image
 
@@ -49,6 +50,12 @@ def tiny_config():
 def photographs() -> list[Image]:
     """Four smooth random pictures, [24, 20] uint8, grey."""
     return tiny.photographs()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands until it is moved."""
+    return Clock()
 
 
 class Terminal(io.StringIO):

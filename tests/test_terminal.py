@@ -52,21 +52,6 @@ def test_a_row_of_another_length_is_refused():
 # --- long work -------------------------------------------------------------------------------
 
 
-class Clock:
-    """A clock that a test moves by hand."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def stream():
     return io.StringIO()

@@ -29,6 +29,10 @@ RESTORING = (
     "checkpoint", "input", "output", "overwrite", "scale", "memory", "max_megapixels", "exact",
     "ensemble", "patches", "stride",
 )  # fmt: skip
+EXPLAINING = (
+    "checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale",
+    "max_megapixels",
+)  # fmt: skip
 MODES = {
     "train": Mode(
         "train, or go on where a run was stopped; then score it",
@@ -51,17 +55,7 @@ MODES = {
     "explain": Mode(
         "draw what a network looks at from one position",
         "--config=configs/sr_x3.py:quick --original=PHOTO.png --at=120,80",
-        (
-            "checkpoint",
-            "at",
-            "states",
-            "input",
-            "original",
-            "output",
-            "overwrite",
-            "scale",
-            "max_megapixels",
-        ),
+        EXPLAINING,
         ("at", "120,80"),
     ),
     "compare": Mode(

@@ -62,15 +62,15 @@ def read_config(workdir: str | Path) -> ConfigDict:
       UserError: the folder holds no run, or its configuration is damaged; names the mend.
     """
     path = Path(workdir) / "config.json"
-    copy = _copy_of_config(Path(workdir))
-    if not path.is_file() and not copy:
-        raise UserError(
-            f"{path}: no such file, so {workdir} is not the folder of a run; train it first, or "
-            "name another --workdir"
-        )
     try:
         return _whole_config(path)
-    except (*_NO_CONFIG, FileNotFoundError) as error:
+    except (*_NO_CONFIG, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        copy = _copy_of_config(Path(workdir))
+        if not path.is_file() and not copy:
+            raise UserError(
+                f"{path}: no such file, so {workdir} is not the folder of a run; train it first, "
+                "or name another --workdir"
+            ) from error
         mend = f"cp {shlex.quote(str(copy))} {shlex.quote(str(path))}" if copy else (
             "name another --workdir, or train anew without this file"
         )  # fmt: skip

@@ -81,8 +81,9 @@ def _without_copies(training: list[Image], held_out: list[Image]) -> Split:
     Where there is nothing else to train on, they stay.
     """
     known = set(map(digest, held_out))
-    copies = [image for image in training if digest(image) in known]
-    others = [image for image in training if digest(image) not in known]
+    copies, others = [], []
+    for image in training:
+        (copies if digest(image) in known else others).append(image)
     if copies and not others:
         return Split(training, held_out, [])
     return Split(others, held_out, copies, "being copies of held-out pictures")

@@ -5,6 +5,7 @@ import io
 import jax
 import numpy as np
 import pytest
+from clock import Clock
 from PIL import Image
 
 from nlrn_jax.network.model import NLRN
@@ -15,21 +16,6 @@ from nlrn_jax.restoring.restore import restore_tiling
 from nlrn_jax.restoring.tiles import Tiling, cut
 
 PICTURE = np.zeros((3000, 4000, 3), np.uint8)
-
-
-class Clock:
-    """A clock that a test moves by hand."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 def in_parts(clock, parts, seconds, before=lambda: None):
