@@ -5,15 +5,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawn import ROUNDING, images, randomized
+from flax import linen as nn
 
-from nlrn_jax.network.model import NLRN, Conv1x1, Conv3x3, batch_norm
+from nlrn_jax.network.model import NLRN, Conv3x3, Kernel1x1, batch_norm, convolve_together
 from nlrn_jax.training.state import mean_squared_error
 
 EPSILON = 2.0**-8  # the rounding of a number to bfloat16, at most, relative
 PATCHES = (16, 43, 43, 1)  # the published batch: 29,584 positions
 
 
-@pytest.mark.parametrize("layer", [Conv1x1, Conv3x3])
+class Together(nn.Module):
+    """Two 1x1 convolutions as one, their outputs side by side."""
+
+    features: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x):
+        kernels = [Kernel1x1(self.features)(x.shape[-1]) for _ in range(2)]
+        return jnp.concatenate(convolve_together(x, kernels, self.dtype), -1)
+
+
+@pytest.mark.parametrize("layer", [Together, Conv3x3])
 def test_the_gradients_of_a_layer_do_not_stick(layer):
     """Terms of one sign, as many as a batch has positions: a sum in bfloat16 ends at 256."""
     x = np.ones((*PATCHES[:3], 16), np.float32)
@@ -26,7 +39,9 @@ def test_the_gradients_of_a_layer_do_not_stick(layer):
             return jnp.sum(module.apply(variables, x).astype(jnp.float32))
 
         gradients[dtype] = jax.jit(jax.grad(loss, argnums=(0, 1)))(variables, x)
-    np.testing.assert_array_equal(gradients["bfloat16"][0]["params"]["bias"], np.prod(PATCHES))
+    for path, gradient in jax.tree.leaves_with_path(gradients["bfloat16"][0]):
+        if path[-1].key == "bias":
+            np.testing.assert_array_equal(gradient, np.prod(PATCHES))
     for actual, expected in zip(*map(jax.tree.leaves, gradients.values()), strict=True):
         largest = abs(expected).max()
         np.testing.assert_allclose(actual, expected, rtol=0, atol=2 * EPSILON * largest)
