@@ -19,7 +19,7 @@ from nlrn_jax.looking.overlay import draw
 from nlrn_jax.looking.subject import Subject, around
 from nlrn_jax.network.model import NLRN
 from nlrn_jax.pictures.files import write_pixels
-from nlrn_jax.restoring.tiles import amount, bytes_per_pixel
+from nlrn_jax.restoring.memory import amount, bytes_of_tile
 from nlrn_jax.scoring.metrics import psnr
 from nlrn_jax.terminal import print_table, working
 from nlrn_jax.writing import write_json
@@ -92,7 +92,7 @@ def explain(
 def _require_room(model: NLRN, shape: tuple[int, int]) -> None:
     """Refuse what does not fit the memory that is free: the states are all kept, and drawn from."""
     kept = 8 * model.steps * (model.filters + 2 * model.embedding)
-    taken = math.prod(shape) * (bytes_per_pixel(model, model.carry) + kept)
+    taken = bytes_of_tile(model, model.carry, shape) + math.prod(shape) * kept
     free = psutil.virtual_memory().available
     if taken > free:
         raise UserError(

@@ -17,7 +17,7 @@ pictures are restored, `restoring/tiles.py` sets `carry` by the memory that ther
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from jax import lax
 from nlrn_jax.network.non_local import Form, form_of, respond
 from nlrn_jax.network.response import Residuals
 
+Result = TypeVar("Result")
 Stack = tuple[jax.Array, jax.Array]  # theta and phi of all states, zero for those to come
 
 
@@ -201,7 +202,11 @@ def _stack_forward(
     form: Form,
 ) -> tuple[tuple[jax.Array, Carry], _StackResiduals]:
     value = _placed(carry.value, (theta, phi), index)
-    response, normaliser, _ = form.forward(*value, g, None, size)
+
+    def of_states(stack: Stack) -> tuple[jax.Array, jax.Array]:
+        return form.forward(*stack, g, None, size)[:2]
+
+    response, normaliser = _of_states_so_far(of_states, value, index, theta.shape[-1])
     empty = jnp.zeros_like(theta[:0])
     residuals = _StackResiduals(g, index, size, normaliser, response, empty)
     return (response, Carry(value, carry.echo)), residuals
@@ -212,10 +217,16 @@ def _stack_backward(
 ) -> tuple[jax.Array, jax.Array, jax.Array, Carry, None, None]:
     g, index, size, normaliser, response, empty = residuals
     d_response, (d_later, value) = gradients
-    kept = Residuals(*value, g, None, size, normaliser, response)
-    *d_value, d_g, _ = form.backward(kept, d_response, None)
-    d_value = jax.tree.map(jnp.add, tuple(d_value), d_later)
     shape = *g.shape[:3], empty.shape[-1]
+
+    def of_states(stack: Stack) -> tuple[jax.Array, jax.Array, jax.Array]:
+        kept = Residuals(*stack, g, None, size, normaliser, response)
+        *d_stack, d_g, _ = form.backward(kept, d_response, None)
+        missing = (0, value[0].shape[-1] - stack[0].shape[-1])
+        return *(jnp.pad(d, [(0, 0)] * 3 + [missing]) for d in d_stack), d_g
+
+    *d_value, d_g = _of_states_so_far(of_states, value, index, shape[-1])
+    d_value = jax.tree.map(jnp.add, tuple(d_value), d_later)
     d_theta, d_phi = (_cut(d, index, shape) for d in d_value)
     nothing = (jnp.zeros(shape, empty.dtype),) * 2
     earlier = Carry(_placed(d_value, nothing, index), _placed(value, nothing, index))
@@ -240,6 +251,21 @@ def _finish_backward(value: jax.Array | Stack, d_features: jax.Array) -> tuple[j
 
 
 _finish.defvjp(_finish_forward, _finish_backward)
+
+
+def _of_states_so_far(
+    function: Callable[[Stack], Result], stack: Stack, index: jax.Array, width: int
+) -> Result:
+    """Apply a function to theta and phi of the states so far: those to come are zero.
+
+    A branch for each state, since shapes are known when compiled: (T + 1) / 2T of the products.
+    """
+
+    def of_first(count: int, stack: Stack) -> Result:
+        return function(tuple(x[..., : count * width] for x in stack))
+
+    states = stack[0].shape[-1] // width
+    return lax.switch(index, [functools.partial(of_first, n + 1) for n in range(states)], stack)
 
 
 def _placed(stack: Stack, state: Stack, index: jax.Array) -> Stack:

@@ -239,7 +239,7 @@ class NLRN(nn.Module):
 
     @property
     def _unrolled(self) -> bool:
-        """Tell whether training writes the states out; in straight code XLA would undo the remat."""
+        """Tell whether training writes its states out; XLA would undo the remat there."""
         return self.steps <= UNROLLED and self.remat == "nothing"
 
     def recur(self, s0: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:

@@ -8,6 +8,7 @@ recomputes the softmax from the saved normalisers.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -25,9 +26,10 @@ from nlrn_jax.network.response import (
 )
 
 _FIRST = np.int32(0)  # of the channels, in the integers that corners have
+TOGETHER = 2**27  # bytes of the logits of the tiles that are computed at a time beside a CPU
 TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench/non_local.py
 
-
+Responded = tuple[jax.Array, jax.Array, jax.Array | None]  # response, normaliser, logits
 Corner = tuple[jax.Array, jax.Array, jax.Array]  # image, row and column of a tile's first query
 
 
@@ -83,20 +85,18 @@ def forward(
       where nothing is carried). The responses in the padding are meaningless but finite.
     """
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
-    keys, values = _pad(phi, grid), _pad(g, grid)
+    queries, keys, values = _fill(theta, grid), _pad(phi, grid), _pad(g, grid)
 
-    def of_one_tile(
-        x: tuple[jax.Array, jax.Array, jax.Array | None],
-    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-        index, query, carried = x
+    def of_one_tile(index: jax.Array, carried: jax.Array | None) -> Responded:
         corner = grid.corner(index)
-        key, value = _cut(keys, corner, grid), _cut(values, corner, grid)
-        mask = _mask(corner, size, grid)
-        response, normaliser, logits = respond(query, key, value, carried, mask)
+        query = _cut(queries, corner, TILE)
+        key, value = _cut(keys, corner, grid.keys), _cut(values, corner, grid.keys)
+        response, normaliser, logits = respond(
+            query, key, value, carried, _mask(corner, size, grid)
+        )
         return response, normaliser, None if carried is None else logits
 
-    xs = grid.indices, _to_tiles(theta, grid), correlation
-    response, normaliser, correlation = lax.map(of_one_tile, xs)
+    response, normaliser, correlation = _walk(of_one_tile, correlation, grid)
     return _from_tiles(response, grid), normaliser, correlation
 
 
@@ -133,7 +133,7 @@ def backward(
         sums: tuple[jax.Array, jax.Array], x: _Walked
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]]:
         corner = grid.corner(x.index)
-        key, value = _cut(keys, corner, grid), _cut(values, corner, grid)
+        key, value = _cut(keys, corner, grid.keys), _cut(values, corner, grid.keys)
         mask = _mask(corner, size, grid)
         tile = Tile(x.query, key, value, x.logits, mask, x.normaliser, x.overlap)
         d_query, d_key, d_value, d = respond_backward(tile, x.d_response, x.d_logits)
@@ -153,13 +153,57 @@ def backward(
 def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood: int) -> jax.Array:
     """Return the correlation before the state that added `theta` and `phi` to it."""
     grid = make_grid(theta.shape, neighborhood)
-    keys = _pad(phi, grid)
+    queries, keys = _fill(theta, grid), _pad(phi, grid)
 
-    def of_one_tile(x: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        index, query, logits = x
-        return logits - product(query, _cut(keys, grid.corner(index), grid), (1, 1))
+    def of_one_tile(index: jax.Array, logits: jax.Array) -> tuple[jax.Array]:
+        corner = grid.corner(index)
+        query, key = _cut(queries, corner, TILE), _cut(keys, corner, grid.keys)
+        return (logits - product(query, key, (1, 1)),)
 
-    return lax.map(of_one_tile, (grid.indices, _to_tiles(theta, grid), correlation))
+    return _walk(of_one_tile, correlation, grid)[0]
+
+
+def _walk(
+    of_one_tile: Callable[[jax.Array, jax.Array | None], tuple],
+    correlation: jax.Array | None,
+    grid: Grid,
+) -> tuple:
+    """Apply a function of a tile's index and logits to all; the last of its results are new logits.
+
+    A CPU takes one tile after another and writes the logits where they were, which halves their
+    memory. Beside it many are computed at a time.
+    """
+
+    def one_by_one(correlation: jax.Array | None) -> tuple:
+        def step(
+            correlation: jax.Array | None, index: jax.Array
+        ) -> tuple[jax.Array | None, tuple[jax.Array, ...]]:
+            *others, logits = of_one_tile(index, _at(correlation, index))
+            return _set(correlation, logits, index), tuple(others)
+
+        correlation, others = lax.scan(step, correlation, grid.indices)
+        return *others, correlation
+
+    def many_at_a_time(correlation: jax.Array | None) -> tuple:
+        together = max(1, TOGETHER // (4 * math.prod(TILE) * math.prod(grid.keys)))
+        xs = grid.indices, correlation
+        return lax.map(lambda x: of_one_tile(*x), xs, batch_size=together)
+
+    return lax.platform_dependent(correlation, cpu=one_by_one, default=many_at_a_time)
+
+
+def _at(correlation: jax.Array | None, index: jax.Array) -> jax.Array | None:
+    if correlation is None:
+        return None
+    return lax.dynamic_index_in_dim(correlation, index, keepdims=False)
+
+
+def _set(
+    correlation: jax.Array | None, logits: jax.Array | None, index: jax.Array
+) -> jax.Array | None:
+    if correlation is None:
+        return None
+    return lax.dynamic_update_index_in_dim(correlation, logits, index, 0)
 
 
 def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
@@ -210,9 +254,9 @@ def _unpad(x: jax.Array, grid: Grid) -> jax.Array:
     return x[:, r : r + grid.height, r : r + grid.width]
 
 
-def _cut(x: jax.Array, corner: Corner, grid: Grid) -> jax.Array:
-    """Cut the keys of a tile out of a padded [N, H', W', C]: [keys, C]."""
-    window = lax.dynamic_slice(x, (*corner, _FIRST), (1, *grid.keys, x.shape[-1]))
+def _cut(x: jax.Array, corner: Corner, sides: tuple[int, int]) -> jax.Array:
+    """Cut the queries or the keys of a tile out of a padded [N, H', W', C]: [positions, C]."""
+    window = lax.dynamic_slice(x, (*corner, _FIRST), (1, *sides, x.shape[-1]))
     return window.reshape(-1, x.shape[-1])
 
 
@@ -223,12 +267,17 @@ def _add(x: jax.Array, gradient: jax.Array, corner: Corner, grid: Grid) -> jax.A
     return lax.dynamic_update_slice(x, before + gradient.reshape(shape), (*corner, _FIRST))
 
 
+def _fill(x: jax.Array, grid: Grid) -> jax.Array:
+    """Fill [N, H, W, C] up with zeros to whole tiles."""
+    _, rows, columns = grid.tiles
+    bottom, right = rows * TILE[0] - grid.height, columns * TILE[1] - grid.width
+    return jnp.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)))
+
+
 def _to_tiles(x: jax.Array, grid: Grid) -> jax.Array:
     """Cut [N, H, W, C] into tiles of queries: [tiles, queries, C]."""
     n, rows, columns = grid.tiles
-    bottom, right = rows * TILE[0] - grid.height, columns * TILE[1] - grid.width
-    x = jnp.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)))
-    x = x.reshape(n, rows, TILE[0], columns, TILE[1], -1).swapaxes(2, 3)
+    x = _fill(x, grid).reshape(n, rows, TILE[0], columns, TILE[1], -1).swapaxes(2, 3)
     return x.reshape(n * rows * columns, np.prod(TILE), -1)
 
 

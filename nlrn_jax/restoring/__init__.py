@@ -7,5 +7,7 @@ Read in this order, from the entry down:
     way       in which way they are restored
     restore   each pixel once; the colours of a picture, and the network's
     tiles     ... cut to fit the memory
+    places    ... and computed side by side, on cores or devices
     patches   the published way: overlapping patches, averaged
+    memory    what a tile and a patch take
 """

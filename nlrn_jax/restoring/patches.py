@@ -16,7 +16,7 @@ from nlrn_jax.data.pixels import check_values, to_float
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.mesh import by_batch, data_mesh, replicated
 from nlrn_jax.network.model import NLRN
-from nlrn_jax.restoring.tiles import patches_at_a_time
+from nlrn_jax.restoring.memory import patches_at_a_time
 
 
 def restore_patches(
@@ -40,7 +40,7 @@ def restore_patches(
       batch: patches at a time, on as many of this process's devices as divide it; fewer where they
         do not fit the memory.
       advance: called with the fraction done since the last call, after each batch.
-      memory: bytes that the computation may take; None is `tiles.default_memory()`.
+      memory: bytes that the computation may take; None is `memory.default_memory()`.
 
     Returns:
       float32 of the image's shape, not clipped.

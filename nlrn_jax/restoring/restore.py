@@ -4,16 +4,20 @@ Every pixel is taken once: the network sees a window of q x q around each positi
 a small picture, on overlapping tiles of a larger one (`tiles.py`).
 """
 
+import itertools
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import check_values, dihedral, grey, luma, to_float, undo_dihedral
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN
+from nlrn_jax.restoring.memory import default_memory
 from nlrn_jax.restoring.patches import apply, network_input
-from nlrn_jax.restoring.tiles import HALO, Tile, Tiling, choose_tiling, default_memory, reach
+from nlrn_jax.restoring.places import places, side_by_side
+from nlrn_jax.restoring.tiles import Tile, Tiling, choose_tiling, default_halo, reach
 
 VIEWS = 8  # flips and quarter turns
 
@@ -43,7 +47,7 @@ def restore(
         white at 1, which noise may leave.
       scale: 1 to denoise; 2, 3, ... to enlarge a low-resolution picture.
       neighborhood: odd side of the window; None is the network's own, `model.window`.
-      memory: bytes that the computation may take; None is `tiles.default_memory()`.
+      memory: bytes that the computation may take; None is `memory.default_memory()`.
       exact: let tiles overlap by all of a pixel's reach, so that they equal the whole.
       ensemble: average over the eight flips and turns.
       advance: called with the fraction done since the last call.
@@ -61,7 +65,7 @@ def restore(
     """
     model = model.clone(neighborhood=model.window if neighborhood is None else neighborhood)
     memory = default_memory() if memory is None else memory
-    halo = reach(model) if exact else HALO
+    halo = reach(model) if exact else default_halo(model)
 
     def by_tiles(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:
         tiling = choose_tiling(model, pixels.shape[:2], memory, halo)
@@ -121,22 +125,45 @@ def restore_tiling(
     """Restore float32 [H, W] or [H, W, C] in the network's channels, tile by tile."""
     source = network_input(tiling.model, pixels)
     result = np.empty_like(source)
-    if advance:
-        advance(0.0)  # from here on it goes in equal parts
-    for tile in tiling.tiles:
-        part = source[tile.seen]
-        result[tile.kept] = _restore_padded(tiling, variables, part)[_inner(tile)]
-        if advance:
-            advance(1 / len(tiling.tiles))
+    weights = {place: jax.device_put(variables, place) for place in set(places())}
+
+    def restored(tile: Tile, place: jax.Device) -> np.ndarray:
+        part = _padded(source[tile.seen], tiling.sides)
+        size = np.array(source[tile.seen].shape[:2], np.int32)
+        output = apply(tiling.model, weights[place], *jax.device_put((part, size), place))
+        return np.asarray(output)[0][_inner(tile)]
+
+    together = min(tiling.at_a_time, len(places()), len(tiling.tiles))
+    done = _in_rounds(advance, len(tiling.tiles), together)
+    for tile, part in side_by_side(restored, tiling.tiles, together):
+        result[tile.kept] = part
+        done()
     return result.reshape(pixels.shape)
 
 
-def _restore_padded(tiling: Tiling, variables: dict, part: np.ndarray) -> np.ndarray:
-    height, width, channels = part.shape
-    padded = np.zeros((1, *tiling.sides, channels), np.float32)
-    padded[0, :height, :width] = part
-    output = apply(tiling.model, variables, padded, np.array([height, width], np.int32))
-    return np.asarray(output[0, :height, :width])
+def _in_rounds(advance: Advance | None, count: int, together: int) -> Callable[[], None]:
+    """Return what counts tiles, and advances when as many are done as are computed at a time.
+
+    Those of a round end together: to go on at each would tell of too slow a start.
+    """
+    done = itertools.count(1)
+    if advance:
+        advance(0.0)  # from here on it goes in equal parts
+
+    def one() -> None:
+        number = next(done)
+        in_round = (number - 1) % together + 1
+        if advance and (in_round == together or number == count):
+            advance(in_round / count)
+
+    return one
+
+
+def _padded(part: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
+    """Fill [H, W, C] up to the sides of the compiled program: [1, ..., C]."""
+    padded = np.zeros((1, *sides, part.shape[-1]), np.float32)
+    padded[0, : part.shape[0], : part.shape[1]] = part
+    return padded
 
 
 def _inner(tile: Tile) -> tuple[slice, ...]:

@@ -1,8 +1,8 @@
-"""How a picture is cut into overlapping tiles that fit a memory budget, and what patches take.
+"""How a picture is cut into overlapping tiles that fit a memory budget.
 
 A pixel's influence reaches T (q // 2 + 2) + 2 pixels, so tiles that overlap less differ from the
-whole; on photographs the difference fades within a few dozen pixels (tests/bench/tiles.py). Tiles
-are padded to a few fixed sizes, so that few programs are compiled; padding changes no pixel.
+whole; on photographs the difference fades within a window or so (tests/bench/tiles.py). Tiles are
+padded to a few fixed sizes, so that few programs are compiled; padding changes no pixel.
 """
 
 import itertools
@@ -11,15 +11,17 @@ import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import psutil
+import jax
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import NLRN
-from nlrn_jax.network.windowed import TILE, make_grid
+from nlrn_jax.restoring.memory import amount, bytes_of_tile
 
-SIDES = (32, 64, 96, 128, 192, 256, 320, 384, 448, 512)  # of compiled programs, pixels
-MEMORY = 4 * 2**30  # bytes: more does not make it faster
-HALO = 48  # pixels; on photographs keeps all within 1/255 of the whole: tests/bench/tiles.py
+SIDES = tuple(range(32, 513, 32))  # of compiled programs, pixels
+SIDE_BY_SIDE = 2  # tiles, for which times and memories are compared
+ALONE = 0.7  # the time of a tile that has a CPU to itself; side by side each takes 1
+THRIFT = 0.2  # half the memory is worth 15 percent of the time: 0.5 ** -0.2 ...
+LITTLE = 2**29  # ... until it is less than that, bytes
 
 
 class Tile(NamedTuple):
@@ -30,17 +32,22 @@ class Tile(NamedTuple):
 
 
 class Tiling(NamedTuple):
-    """How a picture is computed: the network with its carry, padded sides, and the tiles."""
+    """How a picture is computed: the network with its carry, padded sides, and the tiles.
+
+    `at_a_time` is how many of them the memory has room for.
+    """
 
     model: NLRN
     sides: tuple[int, int]
     tiles: list[Tile]
+    at_a_time: int = 1
 
 
 def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Tiling:
-    """Choose the carry and the tiles that need the least arithmetic within a memory budget.
+    """Choose the carry and the tiles that take little time, and little memory.
 
-    The picture itself, its float form and its result do not count: the network's work alone.
+    The picture itself, its float form and its result do not count: the network's work alone. The
+    choice does not depend on how many cores or devices there are, and so neither does any pixel.
 
     Args:
       model: with a neighborhood.
@@ -51,23 +58,41 @@ def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -
     Raises:
       UserError: no tile with such a halo fits; names the memory that would do.
     """
-    choices = list(_choices(model, shape, halo))
+    choices = list(_choices(model, shape, memory, halo))
     fitting = [choice for choice in choices if choice.bytes <= memory]
     if not fitting:
         least = min(choices, key=operator.attrgetter("bytes"))
         raise UserError(
             f"a halo of {halo} pixels needs tiles of {least.sides[0]} x {least.sides[1]} and "
             f"{amount(least.bytes)}, more than the {amount(memory)} allowed: raise the memory to "
-            "that" + (", or leave out exact" if halo > HALO else "")
+            "that" + (", or leave out exact" if halo > default_halo(model) else "")
         )
-    best = min(fitting, key=operator.attrgetter("arithmetic"))
-    return Tiling(model.clone(carry=best.carry), best.sides, cut(shape, best.sides, halo))
+    best = min(fitting, key=lambda choice: choice.time * max(choice.taken, LITTLE) ** THRIFT)
+    tiles = cut(shape, best.sides, halo)
+    return Tiling(model.clone(carry=best.carry), best.sides, tiles, memory // best.bytes)
+
+
+def default_halo(model: NLRN) -> int:
+    """Return the pixels that a tile sees around what is kept of it: a window less the pixel.
+
+    On photographs all pixels stay within 0.3 grey levels of the whole, and the mean within 0.001:
+    tests/bench/tiles.py.
+    """
+    return model.neighborhood - 1
 
 
 class _Choice(NamedTuple):
-    """A way to compute a picture: its relative arithmetic, bytes, carry and padded sides."""
+    """A way to compute a picture.
 
-    arithmetic: float
+    Attributes:
+      time: relative, of two tiles side by side.
+      taken: bytes that are taken then.
+      bytes: of one tile.
+      carry, sides: how its correlation is carried, and what it is padded to.
+    """
+
+    time: float
+    taken: int
     bytes: int
     carry: str
     sides: tuple[int, int]
@@ -76,92 +101,33 @@ class _Choice(NamedTuple):
 _CARRIES = ("embeddings", "logits")
 
 
-def _choices(model: NLRN, shape: tuple[int, int], halo: int) -> Iterator[_Choice]:
+def _choices(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Iterator[_Choice]:
     """Yield every way to compute a picture, whatever it takes."""
-    longest = max(shape)
-    wider = (2 * halo + SIDES[0], 2 * halo + 128, longest) if halo > HALO else ()
-    sides = (*SIDES, *(side for side in wider if side > SIDES[-1]))
-    for carry in _CARRIES:
-        for side in sides:
-            padded = tuple(_padded(min(length, side), sides) for length in shape)
-            tiled = any(length > p for length, p in zip(shape, padded, strict=True))
-            if tiled and 2 * halo >= min(p for p, n in zip(padded, shape, strict=True) if n > p):
-                continue
-            counts = (len(_spans(n, p, halo)) for n, p in zip(shape, padded, strict=True))
-            arithmetic = math.prod(counts) * math.prod(padded) * _arithmetic(model, carry)
-            taken = math.prod(padded) * bytes_per_pixel(model, carry)
-            yield _Choice(arithmetic, taken, carry, padded)
+    alone = ALONE if jax.default_backend() == "cpu" else 1 / SIDE_BY_SIDE
+    for padded in itertools.product(*(_sides(length, halo) for length in shape)):
+        count = math.prod(_count(n, p, halo) for n, p in zip(shape, padded, strict=True))
+        for carry in _CARRIES:
+            taken = bytes_of_tile(model, carry, padded)
+            together = int(max(1, min(count, SIDE_BY_SIDE, memory // taken)))
+            work = math.prod(padded) * count * _work(model, carry)
+            time = work * (alone if together == 1 else 1 / SIDE_BY_SIDE)
+            yield _Choice(time, together * taken, taken, carry, padded)
 
 
-def _padded(length: int, sides: tuple[int, ...]) -> int:
-    return min(side for side in sides if side >= length)
+def _sides(length: int, halo: int) -> list[int]:
+    """Return what tiles may be padded to along an axis: to overlap, or to hold all of it."""
+    wider = (2 * halo + SIDES[0], 2 * halo + 128, length) if 4 * halo > SIDES[-1] else ()
+    sides = sorted({*SIDES, *wider})
+    return [s for s in sides if 2 * halo < s < length] + [s for s in sides if s >= length][:1]
 
 
-def bytes_per_pixel(model: NLRN, carry: str) -> int:
-    """Estimate, slightly too high, the bytes a pixel that a compiled program takes.
-
-    Measured by `compiled.memory_analysis()`; a test holds the estimate against it. The carry is
-    held twice, as it comes into a state and as it leaves.
-    """
-    features = 40 * model.filters
-    if not model.propagate:
-        return features + 16 * model.embedding
-    if carry == "embeddings":
-        return features + 24 * model.steps * model.embedding
-    rows, columns = make_grid((1, 1024, 1024), model.neighborhood).keys
-    return features + 8 * rows * columns
-
-
-def bytes_of_patch(model: NLRN, shape: tuple[int, int]) -> int:
-    """Estimate, slightly too high, the bytes of one patch [H, W] in a compiled program.
-
-    Where every position sees the whole patch the logits are most of it: its pixels squared, as
-    they come into a state and as they leave.
-    """
-    pixels = math.prod(shape)
-    if model.neighborhood is not None:
-        count = math.prod(make_grid((1, *shape), model.neighborhood).tiles)  # whole ones
-        return count * math.prod(TILE) * (bytes_per_pixel(model, model.carry) + 40 * model.filters)
-    embeddings = 24 * model.steps * model.embedding if model.carry == "embeddings" else 0
-    return pixels * (80 * model.filters + embeddings + 10 * pixels)
-
-
-def patches_at_a_time(model: NLRN, shape: tuple[int, int], batch: int, memory: int | None) -> int:
-    """Return how many patches [H, W] to compute at a time: `batch`, or as many as fit the memory.
-
-    Raises:
-      UserError: not even one fits; names the largest that does.
-    """
-    memory = default_memory() if memory is None else memory
-    taken = bytes_of_patch(model, shape)
-    if taken <= memory:
-        return min(batch, memory // taken)
-    fitting = [s for s in range(1, max(shape)) if bytes_of_patch(model, (s, s)) <= memory]
-    smaller = f"name patches of {fitting[-1]} or less, or raise" if fitting else "raise"
-    raise UserError(
-        f"a patch of {shape[0]} x {shape[1]} takes {amount(taken)}, more than the {amount(memory)} "
-        f"allowed: {smaller} the memory to that"
-    )
-
-
-def default_memory() -> int:
-    """Return the memory budget, bytes: 4 GiB, or half of what is free where that is less."""
-    return min(MEMORY, psutil.virtual_memory().available // 2)
-
-
-def amount(count: int) -> str:
-    """Write bytes as --memory takes them: '93MiB'; rounded up, so that it suffices."""
-    unit = max(0, min(3, (max(int(count), 1).bit_length() - 1) // 10))
-    return f"{math.ceil(10 * count / 1024**unit) / 10:g}{('B', 'KiB', 'MiB', 'GiB')[unit]}"
-
-
-def _arithmetic(model: NLRN, carry: str) -> float:
+def _work(model: NLRN, carry: str) -> float:
     """Return the time a pixel relative to carried logits.
 
-    Measured at 192 x 192 on 2 CPU cores: 15.7 s to 8.2 s for T l = 768, 1.39 s to 1.31 s for 64.
-    Where both are alike, embeddings: they need less memory.
+    Measured on 2 CPU cores: 0.76 for T l = 64, 0.95 for 128, 1.1 for 256, 2.0 for 768.
     """
-    return 1 + model.steps * model.embedding / 768 if carry == "embeddings" else 1.05
+    columns = (model.steps + 1) * model.embedding / 2  # in the mean of all states
+    return 0.63 + 0.0033 * columns if carry == "embeddings" else 1.0
 
 
 def reach(model: NLRN) -> int:
@@ -181,9 +147,9 @@ def cut(shape: tuple[int, int], sides: tuple[int, int], halo: int) -> list[Tile]
 
 def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice]]:
     """Return (seen, kept) along one axis; neighbours part in the middle of their overlap."""
-    if length <= side:
+    count = _count(length, side, halo)
+    if count == 1:
         return [(slice(0, length), slice(0, length))]
-    count = 1 + -(-(length - side) // (side - 2 * halo))
     starts = [i * (length - side) // (count - 1) for i in range(count)]
     parts = [(a + side + b) // 2 for a, b in itertools.pairwise(starts)]
     bounds = [0, *parts, length]
@@ -191,3 +157,8 @@ def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice]]:
         (slice(start, start + side), slice(bounds[i], bounds[i + 1]))
         for i, start in enumerate(starts)
     ]
+
+
+def _count(length: int, side: int, halo: int) -> int:
+    """Count the tiles along one axis."""
+    return 1 + -(-(length - side) // (side - 2 * halo)) if length > side else 1

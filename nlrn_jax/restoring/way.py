@@ -10,15 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from nlrn_jax.network.model import NLRN
+from nlrn_jax.restoring.memory import default_memory, patches_at_a_time
 from nlrn_jax.restoring.patches import restore_patches
 from nlrn_jax.restoring.restore import Advance, restore, restore_by
-from nlrn_jax.restoring.tiles import (
-    HALO,
-    choose_tiling,
-    default_memory,
-    patches_at_a_time,
-    reach,
-)
+from nlrn_jax.restoring.tiles import choose_tiling, default_halo, reach
 
 # (pixels of a picture, advance) -> its restored pixels, as `restore` takes and gives them
 Restorer = Callable[[np.ndarray, Advance | None], np.ndarray]
@@ -29,7 +24,7 @@ class Way(NamedTuple):
 
     Attributes:
       scale: 1 to denoise; 2, 3, ... to enlarge.
-      memory: bytes that this may take; None is `tiles.default_memory()`.
+      memory: bytes that this may take; None is `memory.default_memory()`.
       exact: let its tiles overlap by all of a pixel's reach.
       patch: side of overlapping patches instead, the published way; None: each pixel once.
       stride: between patches, pixels.
@@ -57,7 +52,7 @@ def require_memory(model: NLRN, way: Way, shape: tuple[int, int]) -> None:
         return
     model = model.clone(neighborhood=model.window)
     memory = default_memory() if way.memory is None else way.memory
-    choose_tiling(model, shape, memory, reach(model) if way.exact else HALO)
+    choose_tiling(model, shape, memory, reach(model) if way.exact else default_halo(model))
 
 
 def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:

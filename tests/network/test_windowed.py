@@ -318,7 +318,8 @@ def gradient_of(function, arguments):
     return jax.grad(loss, range(arguments))
 
 
-def test_memory_stays_within_its_bound():
+def test_memory_stays_within_its_bound(monkeypatch):
+    monkeypatch.setattr(windowed, "TOGETHER", 0)  # beside a CPU, too, one tile at a time
     q, arrays = 5, embeddings(21, 64, 64, count=1)
     positions, seen = 64 * 64, (q + 7) * (q + 15)
     carried = jnp.zeros(initial_correlation(arrays[0].shape, q).shape)
@@ -339,7 +340,9 @@ def test_memory_stays_within_its_bound():
     assert whole == positions**2  # which the count would have found
 
 
-def test_memory_without_a_carry_is_linear_in_pixels():
+def test_memory_without_a_carry_is_linear_in_pixels(monkeypatch):
+    monkeypatch.setattr(windowed, "TOGETHER", 0)
+
     def single(theta, phi, g):
         return respond(theta, phi, g, 5)
 

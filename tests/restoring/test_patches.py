@@ -7,8 +7,8 @@ from drawn import close
 
 from nlrn_jax import NLRN
 from nlrn_jax.errors import UserError
+from nlrn_jax.restoring.memory import bytes_of_patch
 from nlrn_jax.restoring.patches import patch_corners, restore_patches
-from nlrn_jax.restoring.tiles import bytes_of_patch
 
 
 @pytest.fixture(scope="module")

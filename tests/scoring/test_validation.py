@@ -10,7 +10,7 @@ from configs import base
 from nlrn_jax.data.sources import Image
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import build_model
-from nlrn_jax.restoring import patches, tiles, way
+from nlrn_jax.restoring import memory, patches, way
 from nlrn_jax.scoring.benchmarks import Benchmark, tables, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate
 from nlrn_jax.scoring.methods import Method, baseline, restore_example, way_of
@@ -241,7 +241,7 @@ def test_what_does_not_fit_the_memory_is_refused_before_training(
 ):
     tiny_config.evaluate.update(whole=whole, patch=500, stride=7)
     Validator(tiny_config, photographs)
-    for place in (way, tiles):
+    for place in (way, memory):
         monkeypatch.setattr(place, "default_memory", lambda: 2**14)
     with pytest.raises(UserError, match=r"16KiB allowed: .*raise the memory"):
         Validator(tiny_config, photographs)
