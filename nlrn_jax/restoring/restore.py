@@ -95,8 +95,8 @@ def restore_by(
         return _like(image, grey(restored).reshape(*restored.shape[:2], *image.shape[2:]))
     one = image[..., 0] if _is_colour(model, image) else image
     network_input(model, one)  # says what does not suit
-    pixels = to_float(image)
-    check_values(pixels)
+    if image.dtype.kind == "f":
+        check_values(to_float(image))
     split = scale == 1 and one is not image  # red, green and blue one by one
     passes = (VIEWS if ensemble else 1) * (3 if split else 1)
     share = advance and (lambda fraction: advance(fraction / passes))
@@ -105,9 +105,10 @@ def restore_by(
         return plane(pixels, share)
 
     way = _averaged(once) if ensemble else once
-    pixels = bicubic_resize(pixels, scale) if scale > 1 else pixels
-    if split:
-        return _like(image, np.stack([way(channel) for channel in np.moveaxis(pixels, -1, 0)], -1))
+    if split:  # each in its own time, since a large picture's three are much in float
+        restored = (way(to_float(channel)) for channel in np.moveaxis(image, -1, 0))
+        return np.stack([_like(image, channel) for channel in restored], -1)
+    pixels = bicubic_resize(to_float(image), scale) if scale > 1 else to_float(image)
     if one is not image:
         return _like(image, _restore_luma(way, pixels))
     return _like(image, way(pixels))
