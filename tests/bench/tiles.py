@@ -35,7 +35,7 @@ def main() -> None:
         clean = to_float(grey(read_pixels(path)))[:SIDE, :SIDE]
         noisy = add_noise(clean, levels(config)[-1], np.random.default_rng(0))
         whole = restore_by_sides(model, variables, noisy, (SIDE, SIDE), 0)
-        for halo in (16, 24, 32, 40, 48):
+        for halo in (8, 16, 24, 32, 48):
             tiled = restore_by_sides(model, variables, noisy, (128, 128), halo)
             report(path, halo, 255 * abs(tiled - whole), borders(noisy.shape, halo))
 
