@@ -35,7 +35,7 @@ def bytes_of_tile(model: NLRN, carry: str, shape: tuple[int, int]) -> int:
     features += 8 * positions * model.filters
     if carry == "embeddings":
         return features + (13 * positions + 4 * surrounded) * stack
-    return features + 4 * positions * keys
+    return features + 8 * positions * keys  # once from jax 0.10 on, twice before
 
 
 def bytes_of_patch(model: NLRN, shape: tuple[int, int]) -> int:
