@@ -174,7 +174,7 @@ class NLRN(nn.Module):
       propagate: carry the correlation from state to state.
       share: use the same weights in every state; False gives each its own, stacked [T, ...].
       carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
-        pixels and whose products take up to T times the arithmetic. The same function.
+        pixels and whose products take (T + 1) / 2 times the arithmetic. The same function.
       remat: what the backward pass forms again instead of keeping it, to save memory: 'nothing';
         the 'correlation' of every state, from that of the next; all of the 'states', too, with a
         third more arithmetic. The same function. Embeddings are never kept state by state.

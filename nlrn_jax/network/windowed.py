@@ -85,7 +85,11 @@ def forward(
       where nothing is carried). The responses in the padding are meaningless but finite.
     """
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
-    queries, keys, values = _fill(theta, grid), _pad(phi, grid), _pad(g, grid)
+    queries, keys, values = (
+        _pad(theta, grid, 0),
+        _pad(phi, grid, grid.radius),
+        _pad(g, grid, grid.radius),
+    )
 
     def of_one_tile(index: jax.Array, carried: jax.Array | None) -> Responded:
         corner = grid.corner(index)
@@ -127,7 +131,7 @@ def backward(
     """
     theta, phi, g, correlation, size, normaliser, _ = residuals
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
-    keys, values = _pad(phi, grid), _pad(g, grid)
+    keys, values = _pad(phi, grid, grid.radius), _pad(g, grid, grid.radius)
 
     def step(
         sums: tuple[jax.Array, jax.Array], x: _Walked
@@ -153,7 +157,7 @@ def backward(
 def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood: int) -> jax.Array:
     """Return the correlation before the state that added `theta` and `phi` to it."""
     grid = make_grid(theta.shape, neighborhood)
-    queries, keys = _fill(theta, grid), _pad(phi, grid)
+    queries, keys = _pad(theta, grid, 0), _pad(phi, grid, grid.radius)
 
     def of_one_tile(index: jax.Array, logits: jax.Array) -> tuple[jax.Array]:
         corner = grid.corner(index)
@@ -237,16 +241,11 @@ def _mask(corner: Corner, size: jax.Array, grid: Grid) -> jax.Array:
     return np.where(seen, *SEEN_OR_MASKED).reshape(np.prod(TILE), -1) + outside
 
 
-def _padding(grid: Grid) -> tuple[tuple[int, int], ...]:
+def _pad(x: jax.Array, grid: Grid, around: int) -> jax.Array:
+    """Fill [N, H, W, C] up with zeros to whole tiles, and put as many as `around` on every side."""
     _, rows, columns = grid.tiles
-    r = grid.radius
-    bottom, right = rows * TILE[0] - grid.height + r, columns * TILE[1] - grid.width + r
-    return (0, 0), (r, bottom), (r, right), (0, 0)
-
-
-def _pad(x: jax.Array, grid: Grid) -> jax.Array:
-    """Surround [N, H, W, C] with what the windows of its border need."""
-    return jnp.pad(x, _padding(grid))
+    bottom, right = rows * TILE[0] - grid.height, columns * TILE[1] - grid.width
+    return jnp.pad(x, ((0, 0), (around, bottom + around), (around, right + around), (0, 0)))
 
 
 def _unpad(x: jax.Array, grid: Grid) -> jax.Array:
@@ -267,17 +266,10 @@ def _add(x: jax.Array, gradient: jax.Array, corner: Corner, grid: Grid) -> jax.A
     return lax.dynamic_update_slice(x, before + gradient.reshape(shape), (*corner, _FIRST))
 
 
-def _fill(x: jax.Array, grid: Grid) -> jax.Array:
-    """Fill [N, H, W, C] up with zeros to whole tiles."""
-    _, rows, columns = grid.tiles
-    bottom, right = rows * TILE[0] - grid.height, columns * TILE[1] - grid.width
-    return jnp.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)))
-
-
 def _to_tiles(x: jax.Array, grid: Grid) -> jax.Array:
     """Cut [N, H, W, C] into tiles of queries: [tiles, queries, C]."""
     n, rows, columns = grid.tiles
-    x = _fill(x, grid).reshape(n, rows, TILE[0], columns, TILE[1], -1).swapaxes(2, 3)
+    x = _pad(x, grid, 0).reshape(n, rows, TILE[0], columns, TILE[1], -1).swapaxes(2, 3)
     return x.reshape(n * rows * columns, np.prod(TILE), -1)
 
 

@@ -25,14 +25,13 @@ def places() -> list[jax.Device]:
 
 
 def side_by_side(
-    function: Callable[[Part, jax.Device], Result], parts: Sequence[Part], at_most: int
+    function: Callable[[Part, jax.Device], Result], parts: Sequence[Part], at: Sequence[jax.Device]
 ) -> Iterator[tuple[Part, Result]]:
-    """Apply a function to parts and places, as many at a time as there are places, or `at_most`.
+    """Apply a function to parts and places, as many at a time as there are places in `at`.
 
     Yields each part with its result as soon as it is there. Where the caller stops, by an error or
     by Ctrl-C, parts that have not begun are left.
     """
-    at = places()[: max(1, min(at_most, len(parts)))]
     with concurrent.futures.ThreadPoolExecutor(len(at)) as pool:
         futures = {
             pool.submit(function, part, at[index % len(at)]): part

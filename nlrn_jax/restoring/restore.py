@@ -126,7 +126,8 @@ def restore_tiling(
     """Restore float32 [H, W] or [H, W, C] in the network's channels, tile by tile."""
     source = network_input(tiling.model, pixels)
     result = np.empty_like(source)
-    weights = {place: jax.device_put(variables, place) for place in set(places())}
+    at = places()[: tiling.at_a_time]
+    weights = {place: jax.device_put(variables, place) for place in set(at)}
 
     def restored(tile: Tile, place: jax.Device) -> np.ndarray:
         part = _padded(source[tile.seen], tiling.sides)
@@ -134,9 +135,8 @@ def restore_tiling(
         output = apply(tiling.model, weights[place], *jax.device_put((part, size), place))
         return np.asarray(output)[0][_inner(tile)]
 
-    together = min(tiling.at_a_time, len(places()), len(tiling.tiles))
-    done = _in_rounds(advance, len(tiling.tiles), together)
-    for tile, part in side_by_side(restored, tiling.tiles, together):
+    done = _in_rounds(advance, len(tiling.tiles), len(at))
+    for tile, part in side_by_side(restored, tiling.tiles, at):
         result[tile.kept] = part
         done()
     return result.reshape(pixels.shape)

@@ -69,7 +69,8 @@ def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -
         )
     best = min(fitting, key=lambda choice: choice.time * max(choice.taken, LITTLE) ** THRIFT)
     tiles = cut(shape, best.sides, halo)
-    return Tiling(model.clone(carry=best.carry), best.sides, tiles, memory // best.bytes)
+    at_a_time = int(min(len(tiles), memory // best.bytes))  # the memory may be float, or infinite
+    return Tiling(model.clone(carry=best.carry), best.sides, tiles, at_a_time)
 
 
 def default_halo(model: NLRN) -> int:

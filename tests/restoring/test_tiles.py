@@ -50,6 +50,11 @@ def test_a_small_picture_is_one_tile_and_a_larger_one_two_for_two_cores():
     assert [len(tiling.tiles) for tiling in tilings] == [1, 2]
 
 
+@pytest.mark.parametrize("memory", [1.5e9, float("inf")])
+def test_a_memory_that_is_no_whole_number_does(memory):
+    assert choose_tiling(SMALL, (512, 400), memory, 24).at_a_time == 2
+
+
 def test_less_memory_is_preferred_where_it_costs_little_time():
     halo = default_halo(WIDE)
     some, more = (choose_tiling(WIDE, (3000, 4000), memory, halo) for memory in (2**32, 2**40))

@@ -26,7 +26,7 @@ def test_the_least_is_less_than_the_compiler_takes(tiny_config, fields):
     state = jax.eval_shape(lambda: create_state(tiny_config))
     analysis = trace_step(tiny_config, data_mesh(), state).lower().compile().memory_analysis()
     least = memory.least_bytes(tiny_config, jax.device_count())
-    assert 0.005 * analysis.temp_size_in_bytes < least < analysis.temp_size_in_bytes
+    assert 0.02 * analysis.temp_size_in_bytes < least < analysis.temp_size_in_bytes
 
 
 def test_a_step_for_which_there_is_no_room_is_refused_before_anything_is_made(
