@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import sys
 from pathlib import Path
 
 import jax
@@ -11,6 +10,7 @@ from ml_collections import ConfigDict
 
 from nlrn_jax import config as configuration
 from nlrn_jax.commands import arguments, menu, options, recipe
+from nlrn_jax.commands.restoring import run_restoration
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking.compare import compare
@@ -20,8 +20,6 @@ from nlrn_jax.looking.study import read_members, study
 from nlrn_jax.looking.subject import read_subject
 from nlrn_jax.pictures.files import check_output, same_file
 from nlrn_jax.planning.plan import plan
-from nlrn_jax.restoring.jobs import find_jobs, restore_files, summary
-from nlrn_jax.restoring.way import Way, restorer
 from nlrn_jax.scoring.benchmarks import Table, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate
 from nlrn_jax.scoring.methods import baseline, classical, network, require_installed
@@ -35,7 +33,6 @@ from nlrn_jax.scoring.networks import (
 from nlrn_jax.scoring.validation import Validator
 from nlrn_jax.terminal import Progress, working
 from nlrn_jax.training.checkpoints import meet
-from nlrn_jax.training.interruption import tell
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.processes import find_devices, join
 from nlrn_jax.training.run import load, newest_step, read_config, require_apart, require_folder
@@ -171,42 +168,6 @@ def run_plan(config: ConfigDict) -> None:
 def run_comparison(workdir: Path) -> None:
     """Lay several runs side by side."""
     compare([Path(run) for run in options.RUNS.value], workdir)
-
-
-def run_restoration(workdir: Path) -> None:
-    """Restore picture files with a checkpoint of a workdir."""
-    config = read_config(workdir)
-    way = _way(config)
-    scale = way.scale
-    suffix = f"_x{scale}" if scale > 1 else "_restored"
-    jobs, passed = find_jobs(Path(options.INPUT.value), options.OUTPUT.value, suffix)
-    with working(f"reading the network of {workdir}"):
-        restore = restorer(*load(workdir, options.CHECKPOINT.value[0]), way)
-    if config.model.channels == 1:
-        how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
-        print(f"restores of colour pictures {how}", flush=True)
-    if len(jobs) > 1 and not options.OVERWRITE.value:
-        tell("interrupted; the same command goes on with the pictures that are not done")
-    max_pixels = options.max_pixels()
-    tally = restore_files(jobs, restore, scale, options.OVERWRITE.value, max_pixels)
-    print(summary(tally, passed), flush=True)
-    if tally.failed:
-        sys.exit(1)
-
-
-def _way(config: ConfigDict) -> Way:
-    """Return how the flags want pictures to be restored: each pixel once, or by patches."""
-    patch, stride = options.PATCHES.value, options.STRIDE.value
-    if patch and stride > patch:
-        raise UserError(f"--stride={stride} leaves gaps between --patches={patch}")
-    return Way(
-        scale=options.scale(config),
-        memory=options.memory(),
-        exact=options.EXACT.value,
-        patch=patch,
-        stride=stride,
-        ensemble=options.ENSEMBLE.value,
-    )
 
 
 def run_explanation(workdir: Path) -> None:

@@ -1,7 +1,7 @@
 """What a way to restore is, and what restores so: each pixel once, or overlapping patches.
 
-The command line (`modes.py`) and scoring (`scoring/methods.py`) each describe theirs; the window is
-the network's own.
+The command line (`commands/restoring.py`) and scoring (`scoring/methods.py`) each describe theirs;
+the window is the network's own.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,50 @@
+"""The mode that restores: from its flags to what it prints."""
+
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from nlrn_jax.commands import options
+from nlrn_jax.errors import UserError
+from nlrn_jax.restoring.jobs import find_jobs, restore_files, summary
+from nlrn_jax.restoring.way import Way, restorer
+from nlrn_jax.terminal import working
+from nlrn_jax.training.interruption import tell
+from nlrn_jax.training.run import load, read_config
+
+
+def run_restoration(workdir: Path) -> None:
+    """Restore picture files with a checkpoint of a workdir."""
+    config = read_config(workdir)
+    way = _way(config)
+    scale = way.scale
+    suffix = f"_x{scale}" if scale > 1 else "_restored"
+    jobs, passed = find_jobs(Path(options.INPUT.value), options.OUTPUT.value, suffix)
+    with working(f"reading the network of {workdir}"):
+        restore = restorer(*load(workdir, options.CHECKPOINT.value[0]), way)
+    if config.model.channels == 1:
+        how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
+        print(f"restores of colour pictures {how}", flush=True)
+    if len(jobs) > 1 and not options.OVERWRITE.value:
+        tell("interrupted; the same command goes on with the pictures that are not done")
+    max_pixels = options.max_pixels()
+    tally = restore_files(jobs, restore, scale, options.OVERWRITE.value, max_pixels)
+    print(summary(tally, passed), flush=True)
+    if tally.failed:
+        sys.exit(1)
+
+
+def _way(config: ConfigDict) -> Way:
+    """Return how the flags want pictures to be restored: each pixel once, or by patches."""
+    patch, stride = options.PATCHES.value, options.STRIDE.value
+    if patch and stride > patch:
+        raise UserError(f"--stride={stride} leaves gaps between --patches={patch}")
+    return Way(
+        scale=options.scale(config),
+        memory=options.memory(),
+        exact=options.EXACT.value,
+        patch=patch,
+        stride=stride,
+        ensemble=options.ENSEMBLE.value,
+    )
