@@ -42,6 +42,7 @@ def get_config(name: str = "") -> ConfigDict:
     config.data.workers = 0  # loader processes; 0: threads of this one
 
     config.train = ConfigDict()
+    config.train.start = ""  # weights to begin with: a shipped name, a run, FILE.safetensors
     config.train.steps = 500_000  # of gradient descent, in all
     config.train.batch = 16  # patches a step, on all devices together
     config.train.accumulate = 1  # micro-batches a step: less memory; each has its own statistics

@@ -16,6 +16,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.degrade.sigma = (0.0, 55.0)
     if variant == "cpu":
         config.train.batch = 8
-        config.train.steps = 64_000
+        config.train.steps = 40_000
         config.checkpoint.every = 2_000
     return config

@@ -5,7 +5,7 @@ import importlib
 _PLACES = {
     "NLRN": "network.model",
     "bicubic_resize": "data.degrade",
-    "load": "training.run",
+    "load": "exchanging.stored",
     "non_local": "network.non_local",
     "psnr": "scoring.metrics",
     "restore": "restoring.restore",

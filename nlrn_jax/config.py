@@ -29,7 +29,12 @@ FREE = (
 )  # fmt: skip
 
 # Fields that runs of earlier versions lack, with the value that is what these versions did.
-ADDED = {("train", "accumulate"): 1, ("model", "share"): True, ("data", "max_megapixels"): 135.0}
+ADDED = {
+    ("train", "accumulate"): 1,
+    ("train", "start"): "",
+    ("model", "share"): True,
+    ("data", "max_megapixels"): 135.0,
+}
 
 
 def check(config: ConfigDict) -> None:

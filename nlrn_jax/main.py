@@ -16,7 +16,7 @@ BROKEN_PIPE = 141  # 128 + 13, as of a program that SIGPIPE ends
 def start() -> None:
     """Be the program: heed signals at any moment, and `run`."""
     interruption.hold()
-    from nlrn_jax.allocator import use_huge_pages
+    from nlrn_jax.commands.allocator import use_huge_pages
 
     use_huge_pages()  # may start this program anew; a signal that is held arrives there
     interruption.listen()
@@ -44,7 +44,8 @@ def main(_) -> None:
     from nlrn_jax import config
     from nlrn_jax.commands import menu, options
 
-    if menu.MODES[menu.MODE.value].needs[0] == "config":
+    needs = menu.MODES[menu.MODE.value].needs
+    if needs and needs[0] == "config":
         config.check(options.CONFIG.value)
     if menu.MODE.value not in ("train", "study"):  # which say what they have saved
         interruption.tell("interrupted; the same command starts again")

@@ -75,7 +75,7 @@ WRONG = {
 # Bools, and the sources of data, which are read before anything long starts.
 NEVER_WRONG = {
     "model.propagate", "model.share", "evaluate.whole", "evaluate.ensemble", "data.train",
-    "data.eval", "data.root",
+    "data.eval", "data.root", "train.start",
 }  # fmt: skip
 
 RIGHT = {

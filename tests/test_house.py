@@ -14,13 +14,14 @@ ROOMS = {  # and the rooms that each may import
     "pictures": "",
     "data": "pictures",
     "training": "network data pictures",
+    "exchanging": "network training",
     "restoring": "network data pictures",
-    "scoring": "network data pictures training restoring",
+    "scoring": "network data pictures training exchanging restoring",
     "planning": "training network",
-    "looking": "network data pictures training restoring scoring",
-    "commands": "network data pictures training restoring scoring planning looking",
+    "looking": "network data pictures training exchanging restoring scoring",
+    "commands": "network data pictures training exchanging restoring scoring planning looking",
 }
-GROUND = {"errors", "writing", "terminal", "config", "allocator"}  # imports nothing of the house
+GROUND = {"errors", "writing", "terminal", "config"}  # imports nothing of the house
 ABOVE = {"main", "__main__", "__init__"}  # where the program starts, and the public names
 
 

@@ -32,7 +32,7 @@ def photographs() -> list[Image]:
     return [Image(f"{i}.png", wave.astype(np.uint8)) for i, wave in enumerate(waves)]
 
 
-def train(config: ConfigDict, workdir: Path) -> TrainState:
+def train(config: ConfigDict, workdir: Path, start: dict | None = None) -> TrainState:
     """Train on three of the photographs, the fourth held out."""
     images = photographs()
-    return loop.train(config, workdir, images[:3], Validator(config, images[3:]))
+    return loop.train(config, workdir, images[:3], Validator(config, images[3:]), start)

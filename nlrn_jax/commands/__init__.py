@@ -7,4 +7,5 @@ Read in this order, from the entry down:
     options     the flags, and what they hold
     recipe      the file that --config names
     arguments   the words of a command line, read and written out
+    allocator   pages of memory, asked for before all else
 """

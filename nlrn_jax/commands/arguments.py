@@ -11,6 +11,8 @@ from pathlib import Path
 from absl import flags
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging import shipped
+from nlrn_jax.exchanging.file import file_in
 
 
 class WholeNumber(flags.IntegerParser):
@@ -59,9 +61,16 @@ def completed(given: list[str]) -> list[str]:
         raise flags.Error(f"--config is given twice, {' and '.join(recipes)}: name one")
     if not recipes and _values(words, "mode")[-1:] == ["evaluate"]:
         runs = _values(words, "runs") or _values(words, "workdir")
-        recipes = [f"{run.split(',')[0].strip()}/config.json" for run in runs[-1:] if run.strip()]
+        recipes = [_configuration(run.split(",")[0].strip()) for run in runs[-1:] if run.strip()]
     others = _last_fields([word for word in words if not word.startswith("--config=")])
     return [*(f"--config={name}" for name in recipes), *others]
+
+
+def _configuration(place: str) -> str:
+    """Return the file that holds the configuration of a run, or of weights."""
+    shipped.require_there(place)
+    weights = shipped.file_of(place)
+    return f"{place}/config.json" if weights is None else str(file_in(weights))
 
 
 def written_out(given: list[str]) -> list[str]:

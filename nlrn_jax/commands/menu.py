@@ -16,21 +16,21 @@ class Mode(NamedTuple):
       does: one sentence.
       example: the rest of its command line.
       flags: names of its own, besides those of every mode.
-      needs: the flag that it cannot do without, with an example.
+      needs: the flag that it cannot do without, with an example; None: there is none.
     """
 
     does: str
     example: str
     flags: tuple[str, ...]
-    needs: tuple[str, str]
+    needs: tuple[str, str] | None
 
 
 RESTORING = (
-    "checkpoint", "input", "output", "overwrite", "scale", "memory", "max_megapixels", "exact",
-    "ensemble", "patches", "stride",
+    "weights", "checkpoint", "input", "output", "overwrite", "scale", "memory", "max_megapixels",
+    "exact", "ensemble", "patches", "stride",
 )  # fmt: skip
 EXPLAINING = (
-    "checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale",
+    "weights", "checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale",
     "max_megapixels",
 )  # fmt: skip
 MODES = {
@@ -47,8 +47,8 @@ MODES = {
         ("config", "configs/sr_x3.py:quick"),
     ),
     "restore": Mode(
-        "restore pictures with a trained network",
-        "--config=configs/sr_x3.py:quick --input=PHOTOS",
+        "restore pictures, with the weights that came with the program or those of a run",
+        "--input=PHOTOS",
         RESTORING,
         ("input", "photos"),
     ),
@@ -69,6 +69,15 @@ MODES = {
         "--config=configs/study_steps.py:quick --config.data.train=folder:PHOTOS",
         (),
         ("config", "configs/study_steps.py:quick"),
+    ),
+    "weights": Mode(
+        "list the weights that came with the program, and what they reach", "", (), None
+    ),
+    "export": Mode(
+        "write the network of a run as one file, with its configuration and figures",
+        "--workdir=RUN --output=NAME.safetensors",
+        ("checkpoint", "output", "overwrite"),
+        ("output", "name.safetensors"),
     ),
     "plan": Mode(
         "say what training takes on a machine that need not be there",
@@ -120,7 +129,7 @@ def usage() -> str:
     for name, mode in MODES.items():
         default = " (the default)" if name == MODE.default else ""
         lines += ["", f"--mode={name}{default}: {mode.does}"]
-        lines.append(f"  {program} {_of(name)}{mode.example}")
+        lines.append(f"  {program} {_of(name)}{mode.example}".rstrip())
         for flag in mode.flags:
             lines += arguments.described(flag)
     return "\n".join(lines)
@@ -142,19 +151,21 @@ def _require_recipe() -> None:
 
 
 def _require_needs() -> None:
-    name, example = MODES[MODE.value].needs
+    name, example = MODES[MODE.value].needs or ("mode", "")
     if flags.FLAGS[name].value in (None, []):
         other = "; or name the run: --workdir=RUN" if MODE.value == "evaluate" else ""
         raise flags.Error(f"--{name} is missing, as in --{name}={example}{other}; or see --help")
     example, study = "as in --workdir=runs/NAME", example
     if MODE.value == "compare" and options.WORKDIR.value is None:  # it belongs to no one run
         raise flags.Error(f"--workdir is missing, {example}")
-    if MODE.value != "plan" and options.WORKDIR.value is None and options.CONFIG.value is None:
+    named = options.WORKDIR.value or options.WEIGHTS.value or options.CONFIG.value
+    if MODE.value not in ("plan", "weights", "restore") and not named:
+        weights = "; or weights, as in --weights=denoise" if MODE.value == "explain" else ""
         raise flags.Error(
             f"--workdir is missing, {example}; or name the recipe of the run, as in "
-            "--config=configs/NAME.py"
+            f"--config=configs/NAME.py{weights}"
         )
-    several = len(options.RUNS.value or []) > 1
+    several = MODE.value == "evaluate" and len(options.RUNS.value or []) > 1
     recipe_name = options.recipe_name() if options.CONFIG.value else ""
     if MODE.value == "study" and recipe_name.endswith(".json"):
         raise flags.Error(f"--config={recipe_name} is of one run; a study is as --config={study}")
@@ -176,7 +187,7 @@ def _require_obeyed() -> None:
     fields = [f"config.{name}" for name in options.overridden()]
     if mode == "compare" and options.CONFIG.value:
         fields.append("config")
-    if fields and mode in ("restore", "explain", "compare"):
+    if fields and mode in ("restore", "explain", "compare", "export"):
         raise flags.Error(
             f"--{fields[0]}: --mode={mode} reads the run's own configuration; leave it out"
         )
@@ -185,6 +196,8 @@ def _require_obeyed() -> None:
 
 def _require_sense(mode: str) -> None:
     """Refuse values of flags that say nothing, or nothing together."""
+    if options.WEIGHTS.value and (options.WORKDIR.value or options.CONFIG.value):
+        raise flags.Error("--weights and a run are two networks: leave one of them out")
     if options.PATCHES.value is None and flags.FLAGS["stride"].present:
         raise flags.Error("--stride lies between patches: name their side too, as in --patches=45")
     if options.PATCHES.value and options.EXACT.value:

@@ -13,6 +13,12 @@ from nlrn_jax.commands import arguments, menu, options, recipe
 from nlrn_jax.commands.restoring import run_restoration
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
+from nlrn_jax.exchanging import shipped
+from nlrn_jax.exchanging.export import exported
+from nlrn_jax.exchanging.file import read_weights, require_free, write_weights
+from nlrn_jax.exchanging.start import start_of
+from nlrn_jax.exchanging.stored import load, read_config
+from nlrn_jax.exchanging.telling import at_length, in_one_line
 from nlrn_jax.looking.compare import compare
 from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.report import write_report
@@ -35,15 +41,18 @@ from nlrn_jax.terminal import Progress, working
 from nlrn_jax.training.checkpoints import meet
 from nlrn_jax.training.loop import train
 from nlrn_jax.training.processes import find_devices, join
-from nlrn_jax.training.run import load, newest_step, read_config, require_apart, require_folder
+from nlrn_jax.training.run import newest_step, require_apart, require_folder
 from nlrn_jax.training.split import is_recorded, split
+
+OF_A_FOLDER = ("train", "evaluate", "explain", "compare", "study")  # modes that write to one
+AT_THE_DESK = ("plan", "compare", "weights", "export")  # modes that compute nothing on devices
 
 
 def run() -> None:
     """Do what --mode says, in this process or in several."""
     mode = menu.MODE.value
-    if mode != "plan":
-        require_folder(options.workdir())
+    if mode in OF_A_FOLDER:
+        require_folder(_folder(mode))
     if mode in ("train", "study"):
         require_apart(options.workdir(), options.CONFIG.value.data.train)
     if options.CACHE.value:
@@ -51,9 +60,9 @@ def run() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if options.DISTRIBUTED.value:
         join(options.DISTRIBUTED.value)
-    if (warning := find_devices()) and is_first() and mode not in ("plan", "compare"):
+    if (warning := find_devices()) and is_first() and mode not in AT_THE_DESK:
         print(warning, flush=True)
-    if is_first() and mode != "plan":
+    if is_first() and mode not in ("plan", "weights"):
         _say_which_run(mode)
     if is_first() or mode == "train":
         _act(mode, options.CONFIG.value)
@@ -69,9 +78,14 @@ def _working(name: str) -> contextlib.AbstractContextManager:
 def _say_which_run(mode: str) -> None:
     if options.is_by_recipe():
         print(f"run          {options.workdir()}: by --config; --workdir names another", flush=True)
-    elif options.CONFIG.value and mode in ("restore", "explain"):
+    elif options.CONFIG.value and mode in ("restore", "explain", "export"):
         print(f"run          {options.workdir()}: its own configuration is read, not --config",
               flush=True)  # fmt: skip
+
+
+def _folder(mode: str) -> Path:
+    """Return the folder that a mode writes to: the run's, or for what is drawn of a network."""
+    return options.drawn() if mode in ("evaluate", "explain") else options.workdir()
 
 
 def _act(mode: str, config: ConfigDict) -> None:
@@ -79,15 +93,19 @@ def _act(mode: str, config: ConfigDict) -> None:
         case "train":
             run_training(config, options.workdir())
         case "evaluate":
-            run_evaluation(config, options.workdir())
+            run_evaluation(config, _folder(mode))
         case "study":
             run_study(config, options.workdir())
         case "plan":
             run_plan(config)
         case "restore":
-            run_restoration(options.workdir())
+            run_restoration(options.network())
         case "explain":
-            run_explanation(options.workdir())
+            run_explanation(options.network(), _folder(mode))
+        case "weights":
+            run_listing()
+        case "export":
+            run_export(options.network())
         case "compare":
             run_comparison(options.workdir())
 
@@ -103,7 +121,10 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
     if config.data.train == "samples" and config.train.steps > 10_000 and is_first():
         print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
               " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
-    train(config, workdir, training, validator)
+    start = start_of(config)
+    if start.remark and not newest_step(workdir) and is_first():
+        print(start.remark, flush=True)
+    train(config, workdir, training, validator, start.variables)
     if not is_first():
         return
     _score(find_networks([str(workdir)], ["newest"], config), to_score, config, workdir)
@@ -123,7 +144,7 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
 
 def run_evaluation(config: ConfigDict, workdir: Path) -> None:
     """Score checkpoints of runs; the results lie in the workdir."""
-    runs = list(dict.fromkeys(options.RUNS.value or [str(workdir)]))
+    runs = list(dict.fromkeys(options.RUNS.value or [options.network() or str(workdir)]))
     networks = find_networks(runs, options.CHECKPOINT.value, config)
     levels = common_levels(networks, config)
     with working("reading the pictures to score"):
@@ -170,9 +191,27 @@ def run_comparison(workdir: Path) -> None:
     compare([Path(run) for run in options.RUNS.value], workdir)
 
 
-def run_explanation(workdir: Path) -> None:
-    """Draw what the network of a workdir sees from one position of a picture."""
-    config = read_config(workdir)
+def run_listing() -> None:
+    """List the weights that came with the program."""
+    for name in shipped.names():
+        file = shipped.path_of(name)
+        size = file.stat().st_size / 1000
+        for line in at_length(name, read_weights(file), size, shipped.RECIPES[name]):
+            print(line, flush=True)
+
+
+def run_export(place: str) -> None:
+    """Write the network of a run as one file, or into a folder as hubs have it."""
+    output = options.OUTPUT.value
+    require_free(output, options.OVERWRITE.value)
+    weights = exported(place, options.CHECKPOINT.value[0])
+    file = write_weights(output, weights, options.OVERWRITE.value)
+    print(f"{file}: {in_one_line(weights)}", flush=True)
+
+
+def run_explanation(place: str, workdir: Path) -> None:
+    """Draw what a network sees from one position of a picture."""
+    config = read_config(place)
     at = arguments.integers(options.AT)
     states = None if options.STATES.value is None else arguments.integers(options.STATES)
     if len(at) != 2:
@@ -191,8 +230,8 @@ def run_explanation(workdir: Path) -> None:
         raise UserError(
             f"{path.with_suffix('.json')}: exists already; name another --output, or --overwrite"
         )
-    with working(f"reading the network of {workdir}"):
-        model, variables = load(workdir, options.CHECKPOINT.value[0])
+    with working(f"reading the network of {place}"):
+        model, variables = load(place, options.CHECKPOINT.value[0])
     explain(model, variables, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
 

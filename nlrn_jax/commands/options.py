@@ -8,6 +8,8 @@ from ml_collections import ConfigDict, config_flags
 
 from nlrn_jax.commands import arguments, recipe
 from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging import shipped
+from nlrn_jax.exchanging.file import ENDING, NAME
 
 # What is parsed, see `arguments.completed`; ml_collections too looks for --config.FIELD in it. Of
 # the command line itself it would read flag files as soon as this is imported.
@@ -48,6 +50,9 @@ DISTRIBUTED = flags.DEFINE_string(
 RUNS = flags.DEFINE(
     arguments.Places(), "runs", None, "workdirs of runs, commas between; evaluate: or --workdir"
 )
+WEIGHTS = _define_place(
+    "weights", "network instead of a run's: a shipped name (--mode=weights), or FILE.safetensors"
+)
 CHECKPOINT = flags.DEFINE_list(
     "checkpoint", "newest", "newest, best, or a step; evaluate: several, with commas between"
 )
@@ -74,6 +79,13 @@ PATCHES = flags.DEFINE_integer(
 STRIDE = flags.DEFINE_integer("stride", 7, "between patches, pixels", lower_bound=1)
 
 
+def network() -> str | None:
+    """Return where the network lies that is used: a run, or weights; None where none is named."""
+    if WEIGHTS.value or WORKDIR.value:
+        return WEIGHTS.value or WORKDIR.value
+    return str(workdir()) if CONFIG.value else None
+
+
 def workdir() -> Path:
     """Return the folder of the run: `--workdir`, or by the recipe runs/NAME[_VARIANT]."""
     if WORKDIR.value:
@@ -85,9 +97,22 @@ def workdir() -> Path:
     return Path("runs") / name
 
 
+def drawn() -> Path:
+    """Return the folder for what is drawn of a network: its own, or runs/weights_NAME of a file."""
+    place = WORKDIR.value or WEIGHTS.value
+    weights = shipped.file_of(place) if place else recipe.find(recipe_name())[0]
+    if weights is None or weights.suffix in (".py", ".json"):
+        return workdir()
+    if weights.is_dir():
+        return weights
+    return Path("runs") / f"weights_{weights.parent.name if weights.name == NAME else weights.stem}"
+
+
 def is_by_recipe() -> bool:
     """Return whether the folder of the run is none that the command line names."""
-    return WORKDIR.value is None and not recipe_name().endswith(".json")
+    if WORKDIR.value or WEIGHTS.value or CONFIG.value is None:
+        return False
+    return not recipe_name().endswith((".json", ENDING))
 
 
 def recipe_file() -> str:
@@ -112,10 +137,16 @@ def scale(config: ConfigDict) -> int:
     if SCALE.value is None and len(known) == 1:
         return known[0]
     if SCALE.value is None:
-        raise UserError(f"--scale is missing: the network was trained for {known}; name one")
+        raise UserError(
+            f"--scale is missing: the network was trained to enlarge by {known}; name one, or take "
+            "weights that denoise, as --weights=denoise"
+        )
     if SCALE.value not in known:
-        trained = f"was trained for {known}; name one" if known[0] > 1 else "denoises; leave it out"
-        raise UserError(f"--scale={SCALE.value}: the network {trained}")
+        enlarges = f"was trained for {known}; name one"
+        denoises = "denoises; leave it out, or take --weights=sr"
+        raise UserError(
+            f"--scale={SCALE.value}: the network {enlarges if known[0] > 1 else denoises}"
+        )
     return SCALE.value
 
 

@@ -1,8 +1,9 @@
 """A recipe: the file that `--config` names, found, and loaded as a configuration.
 
 That is a Python file whose `get_config()`, or `get_config(variant)`, returns a `ConfigDict` with
-the fields of configs/base.py; the `config.json` of a run will do as well. Where the current folder
-has no configs/NAME.py, the one that came with the program is meant. Imports no JAX.
+the fields of configs/base.py; the `config.json` of a run will do as well, and so will a file of
+weights, which holds one. Where the current folder has no configs/NAME.py, the one that came with
+the program is meant. Imports no JAX.
 """
 
 import difflib
@@ -19,6 +20,7 @@ from ml_collections.config_dict import placeholder
 
 from nlrn_jax.config import flatten, from_json
 from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging.file import ENDING, read_weights
 
 _HERE = Path(__file__).parents[1]
 # The folder around configs/: installed it lies in the package, in a checkout beside it.
@@ -75,6 +77,8 @@ def load(name: str) -> ConfigDict:
     path, variant = find(name)
     if path.suffix == ".json":
         return _of_run(path)
+    if path.suffix == ENDING:
+        return _of_network(read_weights(path).config)
     if path.suffix != ".py":
         raise UserError(f"--config={name}: is no recipe, a Python file such as configs/sr_x3.py")
     get_config = _run(path).get("get_config")
@@ -180,11 +184,13 @@ def _require_schema(path: Path, config: object) -> None:
 
 def _of_run(path: Path) -> ConfigDict:
     try:
-        config = from_json(path.read_text())
-        neighborhood = config.model.neighborhood
+        return _of_network(from_json(path.read_text()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not the configuration of a run ({error})") from error
-    if neighborhood is None:  # JSON forgets that it may be a number
+
+
+def _of_network(config: ConfigDict) -> ConfigDict:
+    if config.model.neighborhood is None:  # JSON forgets that it may be a number
         config.unlock()
         config.model.neighborhood = placeholder(int)
         config.lock()

@@ -3,29 +3,28 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from nlrn_jax.commands import options
 from nlrn_jax.errors import UserError
-from nlrn_jax.restoring.jobs import find_jobs, restore_files, summary
-from nlrn_jax.restoring.way import Way, restorer
+from nlrn_jax.exchanging import shipped
+from nlrn_jax.exchanging.stored import described, load, read_config
+from nlrn_jax.pictures.files import open_picture
+from nlrn_jax.restoring.jobs import Job, find_jobs, restore_files, summary
+from nlrn_jax.restoring.restore import Advance
+from nlrn_jax.restoring.way import Restorer, Way, restorer
 from nlrn_jax.terminal import working
 from nlrn_jax.training.interruption import tell
-from nlrn_jax.training.run import load, read_config
 
 
-def run_restoration(workdir: Path) -> None:
-    """Restore picture files with a checkpoint of a workdir."""
-    config = read_config(workdir)
-    way = _way(config)
+def run_restoration(place: str | None) -> None:
+    """Restore picture files with a network; None takes the shipped weights for each picture."""
+    way = _way(read_config(place or shipped.usual(True, options.SCALE.value or 1)))
     scale = way.scale
     suffix = f"_x{scale}" if scale > 1 else "_restored"
     jobs, passed = find_jobs(Path(options.INPUT.value), options.OUTPUT.value, suffix)
-    with working(f"reading the network of {workdir}"):
-        restore = restorer(*load(workdir, options.CHECKPOINT.value[0]), way)
-    if config.model.channels == 1:
-        how = "the luma, the chroma bicubic" if scale > 1 else "red, green and blue one by one"
-        print(f"restores of colour pictures {how}", flush=True)
+    restore = _restorer(place, way) if place else _usual_restorer(jobs, way)
     if len(jobs) > 1 and not options.OVERWRITE.value:
         tell("interrupted; the same command goes on with the pictures that are not done")
     max_pixels = options.max_pixels()
@@ -33,6 +32,39 @@ def run_restoration(workdir: Path) -> None:
     print(summary(tally, passed), flush=True)
     if tally.failed:
         sys.exit(1)
+
+
+def _restorer(place: str, way: Way) -> Restorer:
+    """Read a network, and say which it is and what it does."""
+    config = read_config(place)
+    with working(f"reading the network of {place}"):
+        restore = restorer(*load(place, options.CHECKPOINT.value[0]), way)
+    print(f"weights      {place}: {described(place)}", flush=True)
+    if config.model.channels == 1:
+        how = "the luma, the chroma bicubic" if way.scale > 1 else "red, green and blue one by one"
+        print(f"restores of colour pictures {how}", flush=True)
+    return restore
+
+
+def _usual_restorer(jobs: list[Job], way: Way) -> Restorer:
+    """Read the shipped weights: for grey pictures and for colour, those that are to be restored."""
+    names = {colour: shipped.usual(colour, way.scale) for colour in _kinds(jobs)}
+    restorers = {name: _restorer(name, way) for name in dict.fromkeys(names.values())}
+
+    def restore(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
+        return restorers[names[pixels.ndim == 3]](pixels, advance)
+
+    return restore
+
+
+def _kinds(jobs: list[Job]) -> tuple[bool, ...]:
+    """Say whether pictures are in colour, each kind once: one is looked at, more are both."""
+    if len(jobs) > 1:
+        return (True, False)
+    try:
+        return (open_picture(jobs[0].source, options.max_pixels()).pixels.ndim == 3,)
+    except UserError:  # which restoring it will say
+        return (True,)
 
 
 def _way(config: ConfigDict) -> Way:

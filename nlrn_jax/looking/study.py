@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.config import check, flatten, from_json, get, to_json
 from nlrn_jax.data.sources import Image
 from nlrn_jax.errors import NotFiniteError, UserError
+from nlrn_jax.exchanging.start import start_of
 from nlrn_jax.looking.compare import (
     Run,
     curve,
@@ -136,7 +137,10 @@ def _train_member(
     if newest >= config.train.steps:
         print(f"finished at step {newest}: left as it is", flush=True)
     else:
-        train(config, workdir, images, validator)
+        start = start_of(config)
+        if start.remark and not newest:
+            print(start.remark, flush=True)
+        train(config, workdir, images, validator, start.variables)
 
 
 def _draw(runs: list[Run], fields: list[str], workdir: Path) -> list[dict]:

@@ -1,4 +1,5 @@
-"""Figures by stated protocols. May import `network`, `data`, `pictures`, `training`, `restoring`.
+"""Figures by stated protocols. May import `network`, `data`, `pictures`, `training`,
+`exchanging` and `restoring`.
 
 Read in this order:
     protocols    how figures are measured, each stated once

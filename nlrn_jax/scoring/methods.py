@@ -10,12 +10,12 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging.stored import load
 from nlrn_jax.network.model import NLRN, build_model, count_parameters
 from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.restoring.way import Way, require_memory, restorer
 from nlrn_jax.scoring.networks import Network
 from nlrn_jax.scoring.protocols import Example
-from nlrn_jax.training.run import load
 
 Figures = dict[str, float]  # {'psnr': dB, 'ssim': ...}
 # (noisy image, float32 [H, W] or [H, W, 3] in [0, 1]; noise in grey levels) -> float of that shape

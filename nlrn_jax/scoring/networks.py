@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from nlrn_jax import config as configuration
 from nlrn_jax.data.sources import Image, read_images
 from nlrn_jax.errors import UserError
-from nlrn_jax.training.run import find_step, read_config
+from nlrn_jax.exchanging.stored import find_step, read_config
 from nlrn_jax.training.split import digest, held_out_of
 
 _OF_NETWORKS = ("model.", "degrade.", "data.patch")  # fields that say what a network is

@@ -71,7 +71,11 @@ class Validator(Protocol):
 
 
 def train(
-    config: ConfigDict, workdir: str | Path, images: list[Image], validator: Validator
+    config: ConfigDict,
+    workdir: str | Path,
+    images: list[Image],
+    validator: Validator,
+    start: dict | None = None,
 ) -> TrainState:
     """Train to `config.train.steps`, from the newest checkpoint of the workdir if there is one.
 
@@ -81,6 +85,7 @@ def train(
         `curve.png` and `comparison.png`.
       images: to learn from, uint8 as decoded.
       validator: scores the network at the checkpoints where that is due.
+      start: the variables of step 0; None are fresh ones.
 
     Returns:
       The final state.
@@ -97,16 +102,20 @@ def train(
     with contextlib.nullcontext() if jax.process_index() else held(workdir):
         claim_workdir(workdir, config)
         record_split(workdir, images, validator.images)
-        return _train(config, workdir, images, validator)
+        return _train(config, workdir, images, validator, start)
 
 
 def _train(
-    config: ConfigDict, workdir: str | Path, images: list[Image], validator: Validator
+    config: ConfigDict,
+    workdir: str | Path,
+    images: list[Image],
+    validator: Validator,
+    start: dict | None,
 ) -> TrainState:
     place = replicated(data_mesh())
     with Checkpoints(workdir, config.checkpoint.keep) as checkpoints:
         with _preparing(workdir):
-            state, damage = _newest(checkpoints, config, place)
+            state, damage = _newest(checkpoints, config, place, start)
         first = int(state.step)
         with _open_log(workdir, first, max(first, config.train.steps)) as log:
             for line in damage:
@@ -123,7 +132,7 @@ def _preparing(workdir: str | Path) -> contextlib.AbstractContextManager:
 
 
 def _newest(
-    checkpoints: Checkpoints, config: ConfigDict, place: Sharding
+    checkpoints: Checkpoints, config: ConfigDict, place: Sharding, start: dict | None
 ) -> tuple[TrainState, list[str]]:
     """Return the newest state, of step 0 where nothing is saved; set aside what is damaged.
 
@@ -131,7 +140,7 @@ def _newest(
       The state, and a line for each checkpoint that is damaged.
     """
     if not checkpoints.steps:
-        return create_state(config, place), []
+        return create_state(config, place, start), []
     steps = checkpoints.steps[::-1]
     step, state, damaged = checkpoints.read_whole(steps, state_shapes(config, place))
     tell(f"interrupted; the same command goes on from step {step}")

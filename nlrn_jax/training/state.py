@@ -38,15 +38,19 @@ class TrainState:
     sums: dict[str, jax.Array]
 
 
-def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainState:
-    """Make the state of step 0; the weights depend on `config.seed` only.
+def create_state(
+    config: ConfigDict, place: Sharding | None = None, variables: dict | None = None
+) -> TrainState:
+    """Make the state of step 0.
 
-    `place` says on which devices it is to be; by default on the first.
+    Args:
+      config: the whole configuration.
+      place: on which devices it is to be; by default on the first.
+      variables: to start from; None are fresh ones, which depend on `config.seed` only.
     """
-    model, train = build_model(config), config.train
+    train = config.train
 
-    def init(key: jax.Array) -> TrainState:
-        variables = model.init(key, jnp.zeros((1, 3, 3, config.model.channels), jnp.float32))
+    def init(variables: dict) -> TrainState:
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             variables=variables,
@@ -55,7 +59,17 @@ def create_state(config: ConfigDict, place: Sharding | None = None) -> TrainStat
             sums=no_sums(),
         )
 
-    return jax.jit(init, out_shardings=place)(jax.random.key(config.seed))
+    def fresh(key: jax.Array) -> TrainState:
+        return init(fresh_variables(build_model(config), key))
+
+    if variables is None:
+        return jax.jit(fresh, out_shardings=place)(jax.random.key(config.seed))
+    return jax.jit(init, out_shardings=place)(variables)
+
+
+def fresh_variables(model: NLRN, key: jax.Array) -> dict:
+    """Draw the variables of a network."""
+    return model.init(key, jnp.zeros((1, 3, 3, model.channels), jnp.float32))
 
 
 def state_shapes(config: ConfigDict, place: Sharding) -> TrainState:

@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 
-from nlrn_jax.allocator import use_huge_pages
+from nlrn_jax.commands.allocator import use_huge_pages
 
 CASES = {  # filters, embedding, states, patch, batch
     "full": (128, 64, 12, 43, 2),

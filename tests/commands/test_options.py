@@ -140,8 +140,11 @@ LEAST = {
     "compare": ["--workdir=a", "--runs=a,b"],
     "study": ["--config=configs/study_steps.py"],
     "plan": ["--config=configs/sr_x3.py"],
+    "weights": [],
+    "export": ["--workdir=a", "--output=b.safetensors"],
 }
 VALUES = {
+    "weights": "denoise",
     "distributed": "auto", "runs": "a,b", "checkpoint": "best", "topology": "v5e:4x4",
     "at": "1,2", "states": "1", "original": "a.png", "input": "a.png", "output": "b.png",
     "overwrite": "true", "scale": "3", "memory": "4GiB", "exact": "true", "ensemble": "true",
@@ -161,6 +164,8 @@ def test_a_flag_is_obeyed_or_refused_by_each_mode(mode, flag, parsed, capsys):
     given = [f"--mode={mode}", *LEAST[mode], f"--{flag}={VALUES[flag]}"]
     if flag == "stride":
         given.append("--patches=45")
+    if flag == "weights" and flag in obeyed:  # instead of a run
+        given.remove("--workdir=a")
     if flag in obeyed:
         parsed(*given)
     else:

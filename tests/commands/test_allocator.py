@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from nlrn_jax.allocator import HUGE_PAGES
+from nlrn_jax.commands.allocator import HUGE_PAGES
 
 PROGRAM = """
 import resource, sys
-from nlrn_jax.allocator import use_huge_pages
+from nlrn_jax.commands.allocator import use_huge_pages
 
 use_huge_pages()
 

@@ -1,0 +1,12 @@
+"""Trained networks as files that travel. May import `network` and `training`.
+
+Read in this order:
+    file      one file: the weights, and what they are; written and read
+    shipped   the files that come with the program, by name
+    stored    a network wherever it lies: a run, a file, a name
+    telling   what a network is for and what it reaches, in words
+    export    a run becomes such a file
+    start     a run that begins with the weights of another network
+
+`weights/` beside them holds the shipped files, and says how each was made.
+"""
