@@ -4,9 +4,8 @@ Only cells that were checked in print are here; the others of those tables are l
 methods' own papers and later tables differ by 0.01 dB in places (BM3D on Set12, DnCNN at sigma 50).
 """
 
-from nlrn_jax.config import TASKS
-
-Cells = dict[str, dict[float, tuple[float, float]]]
+Figures = tuple[float, float]  # PSNR in dB, SSIM
+Cells = dict[str, dict[float, Figures]]
 
 NLRN = "NLRN (Liu et al. 2018)"
 
@@ -78,21 +77,19 @@ _SR: dict[str, Cells] = {
     },
 }
 
-# The protocols under which they were measured.
-_FIGURES = {"denoise": _DENOISE, "sr_y": _SR, "sr_y_float": _SR}
+# The protocols under which they were measured, and the channels of networks to compare with them.
+_FIGURES = {
+    ("denoise", 1): _DENOISE,
+    **{(protocol, channels): _SR for protocol in ("sr_y", "sr_y_float") for channels in (1, 3)},
+}
 
 
-def published(
-    protocol: str, channels: int, benchmark: str, level: float
-) -> dict[str, tuple[float, float]]:
+def published(protocol: str, channels: int, benchmark: str, level: float) -> dict[str, Figures]:
     """Return {method: (PSNR in dB, SSIM)} as published for a benchmark; may be empty.
 
-    They are of grey images or of the luma: a network of three channels has them for
-    super-resolution alone.
+    Of super-resolution they are of the luma, whatever the channels of a network.
     """
-    if TASKS[protocol] == "denoise" and channels != 1:
-        return {}
-    methods = _FIGURES.get(protocol, {})
+    methods = _FIGURES.get((protocol, channels), {})
     return {
         method: cells[benchmark][level]
         for method, cells in methods.items()

@@ -39,8 +39,9 @@ def score(tiny_config, network, tmp_path):
         def restore(test, level, advance):
             return restore_example(*network, way_of(tiny_config), test, level, advance)
 
-        methods = [baseline(tiny_config.task), *more, Method("NLRN", "network", restore, 7)]
-        scored = tables([Benchmark(name, images)], levels(tiny_config), setting_of(tiny_config))
+        how = setting_of(tiny_config)
+        methods = [baseline(how.protocol), *more, Method("NLRN", "network", restore, 7)]
+        scored = tables([Benchmark(name, images)], levels(tiny_config), how)
         return evaluate(methods, tiny_config, scored, tmp_path / "evaluation", "command")
 
     return score
@@ -92,10 +93,13 @@ def test_published_figures_stand_beside_ours_on_a_set_by_name(score, photographs
 
 @pytest.mark.parametrize(
     ("protocol", "low"),
-    [("denoise", None), ("sr_y", (8, 6)), ("sr_y_float", (8, 6)), ("sr_rgb", (8, 6, 3))],
-)
+    [
+        ("denoise", None), ("jpeg", None), ("photo", None),
+        ("sr_y", (8, 6)), ("sr_y_float", (8, 6)), ("sr_rgb", (8, 6, 3)),
+    ],
+)  # fmt: skip
 def test_the_pictures_of_an_image_are_there(score, tiny_config, tmp_path, protocol, low):
-    tiny_config.task = "denoise" if protocol == "denoise" else "sr"
+    tiny_config.task = "denoise" if low is None else "sr"
     tiny_config.evaluate.protocol = protocol
     pixels = np.random.default_rng(0).integers(0, 256, (25, 20, 3), np.uint8)
     results = score([Image("a/same.png", pixels), Image("b/same.png", pixels)], name="folder:x/y")
