@@ -47,7 +47,7 @@ def test_a_set_is_found_by_name_whatever_its_case_and_layout(tmp_path, folder, a
     assert found[-1].name == name and len(found[-1].images) == SETS[name][0]
 
 
-@pytest.mark.parametrize("name", ["set5", "set14", "set12", "bsd68"])
+@pytest.mark.parametrize("name", ["set5", "set14", "set12", "bsd68", "cbsd68", "classic5"])
 def test_the_shared_sets_are_whole(shared_data, name):
     (benchmark,) = read_benchmarks(name, str(shared_data))
     assert benchmark.name.lower() == name

@@ -119,6 +119,31 @@ def test_the_pictures_of_an_image_are_there(score, tiny_config, tmp_path, protoc
             assert comparison.width >= 3 * image["width"] and comparison.height > image["height"]
 
 
+def unchanged(test, level, advance):
+    """Stand in for a network that restores nothing."""
+    return test.input
+
+
+@pytest.mark.parametrize(
+    "degrade, name, row",
+    [
+        ({"sigma": (25.0,)}, "CBSD68", "| FFDNet (Zhang et al. 2018), published | 31.21 / - |"),
+        ({"sigma": (0.0,), "jpeg": (40,)}, "Classic5", "| 33.77 / 0.9003 |"),
+    ],
+)
+def test_figures_stand_beside_published_ones_whose_ssim_is_not(
+    degrade, name, row, tiny_config, photographs, tmp_path
+):
+    tiny_config.degrade.update(degrade)
+    tiny_config.model.channels = 3 if name == "CBSD68" else 1
+    setting = setting_of(tiny_config)
+    methods = [baseline(setting.protocol), Method("NLRN", "network", unchanged)]
+    scored = tables([Benchmark(name, photographs[:1])], levels(tiny_config), setting)
+    results = evaluate(methods, tiny_config, scored, tmp_path, "command")
+    assert results["methods"][0]["name"] == ("noisy" if name == "CBSD68" else "JPEG")
+    assert row in (tmp_path / "results.md").read_text()
+
+
 def test_several_levels_are_several_tables(score, tiny_config, photographs):
     tiny_config.degrade.sigma = (15.0, 50.0)
     low, high = score(photographs[:1])["tables"]
