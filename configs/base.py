@@ -13,7 +13,7 @@ from nlrn_jax.errors import UserError
 def get_config(name: str = "") -> ConfigDict:
     """Return the published recipe (Liu et al. 2018 and the authors' first program)."""
     config = ConfigDict()
-    config.task = "denoise"  # 'denoise' (Gaussian noise) or 'sr' (super-resolution)
+    config.task = "denoise"  # 'denoise' (noise, JPEG) or 'sr' (super-resolution)
     config.seed = 0  # weights, crops, noise: everything random
 
     config.model = ConfigDict()
@@ -30,6 +30,9 @@ def get_config(name: str = "") -> ConfigDict:
 
     config.degrade = ConfigDict()
     config.degrade.sigma = (25.0,)  # noise in grey levels of 255: one, or lowest and highest
+    config.degrade.poisson = ()  # noise that grows with the signal: its sigma at white; (): none
+    config.degrade.jpeg = ()  # quality, 1 to 100: one, or lowest and highest; (): no JPEG
+    config.degrade.chances = (1.0, 1.0, 1.0)  # of poisson, sigma, jpeg, which come in this order
     config.degrade.scales = (3,)  # factors of super-resolution, one or several mixed
 
     config.data = ConfigDict()
@@ -68,8 +71,8 @@ def get_config(name: str = "") -> ConfigDict:
     config.evaluate.stride = 7  # between them, pixels; the published way
     config.evaluate.batch = 16  # patches at a time
     config.evaluate.ensemble = False  # True: average over the eight flips and turns
-    config.evaluate.protocol = ""  # denoise[_clipped], sr_y[_float], sr_rgb; '': denoise or sr_y
-    config.evaluate.levels = ()  # sigmas or scales; (): those trained for, of a range 15, 25, 50
+    config.evaluate.protocol = ""  # denoise[_clipped], jpeg, photo, sr_y[_float], sr_rgb; '': own
+    config.evaluate.levels = ()  # sigmas, qualities or scales; (): what is usual of those trained
     config.evaluate.classical = ""  # nl_means,tv,bm3d: classical denoisers to score as well
     return config if not name else variant(config, name)
 

@@ -6,21 +6,39 @@ the workdir and in every checkpoint.
 
 import json
 import math
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from nlrn_jax.errors import UserError
 
-TASKS = {  # what each protocol of `scoring/protocols.py` measures
-    "denoise": "denoise",
-    "denoise_clipped": "denoise",
-    "sr_y": "sr",
-    "sr_y_float": "sr",
-    "sr_rgb": "sr",
+
+class Protocol(NamedTuple):
+    """What a protocol of `scoring/protocols.py` measures.
+
+    Attributes:
+      task: 'denoise' or 'sr'.
+      field: of `degrade`; a level of the protocol is one of these.
+      usual: levels that are scored where a network was trained for any.
+    """
+
+    task: str
+    field: str
+    usual: tuple[float, ...] = ()
+
+
+PROTOCOLS = {
+    "denoise": Protocol("denoise", "sigma", (15.0, 25.0, 50.0)),  # what papers report
+    "denoise_clipped": Protocol("denoise", "sigma", (15.0, 25.0, 50.0)),
+    "jpeg": Protocol("denoise", "jpeg", (10, 20, 30, 40)),  # what papers report
+    "photo": Protocol("denoise", "poisson", (10.0, 20.0, 30.0)),
+    "sr_y": Protocol("sr", "scales"),
+    "sr_y_float": Protocol("sr", "scales"),
+    "sr_rgb": Protocol("sr", "scales"),
 }
-PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)  # what papers report, grey levels
 MAX_SIGMA = 150  # grey levels: with more, noisy pictures are none that `restore` takes
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
+_GAUSSIAN = ("denoise", "denoise_clipped")  # protocols whose level is the sigma that they ask for
 
 # What may differ when a run is resumed. Another number of steps stretches the rest of the schedule.
 FREE = (
@@ -30,11 +48,10 @@ FREE = (
 
 # Fields that runs of earlier versions lack, with the value that is what these versions did.
 ADDED = {
-    ("train", "accumulate"): 1,
-    ("train", "start"): "",
-    ("model", "share"): True,
-    ("data", "max_megapixels"): 135.0,
-}
+    ("model", "share"): True, ("data", "max_megapixels"): 135.0,
+    ("train", "accumulate"): 1, ("train", "start"): "",
+    ("degrade", "poisson"): (), ("degrade", "jpeg"): (), ("degrade", "chances"): (1.0, 1.0, 1.0),
+}  # fmt: skip
 
 
 def check(config: ConfigDict) -> None:
@@ -56,8 +73,19 @@ def check(config: ConfigDict) -> None:
         ("model.remat", model.remat in ("nothing", "correlation", "states"),
          "'nothing', 'correlation' or 'states'"),
         ("model.dtype", model.dtype in ("float32", "bfloat16"), "'float32' or 'bfloat16'"),
-        ("degrade.sigma", _is_range(degrade.sigma),
+        ("degrade.sigma", _is_range(degrade.sigma) or _is_none_of_several(degrade),
          "(level,) above 0, or (lowest, highest) from 0 on, up to 150"),
+        ("degrade.poisson", not degrade.poisson or _is_range(degrade.poisson),
+         "(), (level,) above 0, or (lowest, highest) from 0 on, up to 150"),
+        ("degrade.poisson", config.task == "denoise" or not degrade.poisson,
+         "(): it is of the task 'denoise'"),
+        ("degrade.jpeg", not degrade.jpeg or _are_qualities(degrade.jpeg),
+         "(), (quality,) or (lowest, highest): whole numbers from 1 to 100"),
+        ("degrade.jpeg", config.task == "denoise" or not degrade.jpeg,
+         "(): it is of the task 'denoise'"),
+        ("degrade.chances", _are_chances(degrade.chances),
+         "three numbers from 0 to 1: of Poisson noise, Gaussian noise, JPEG"),
+        ("degrade.chances", bool(_happening(config)), "above 0 for something that is set"),
         ("degrade.scales", _are_scales(degrade.scales), "whole numbers from 2 to 8, as in (3,)"),
         ("data.holdout", data.holdout >= 0, "0 or more images"),
         ("data.patch", data.patch >= 1, "1 or more pixels"),
@@ -84,48 +112,91 @@ def check(config: ConfigDict) -> None:
         ("evaluate.stride", 1 <= config.evaluate.stride <= config.evaluate.patch,
          "1 to evaluate.patch: a larger one leaves gaps"),
         ("evaluate.batch", config.evaluate.batch >= 1, "1 or more patches"),
-        ("evaluate.protocol", config.evaluate.protocol in ("", *protocols(config.task)),
-         f"{' or '.join(protocols(config.task))} for the task {config.task!r}"),
-        ("evaluate.levels", _are_levels(config.task, config.evaluate.levels),
-         "noise levels above 0 and up to 150, as (15.0, 25.0), or scales from 2 to 8, as (2, 3), "
-         "by the task"),
-        ("evaluate.classical", config.task == "denoise" or not config.evaluate.classical,
-         "empty: the classical baselines denoise"),
+    ]  # fmt: skip
+    _refuse_first(config, rules)
+    check_evaluation(config)
+
+
+def check_evaluation(config: ConfigDict) -> None:
+    """Check what an evaluation is asked to measure, by the network that it is asked of.
+
+    Raises:
+      UserError: as `check`.
+    """
+    evaluate, protocol = config.evaluate, measuring_protocol(config)
+    names = protocols(config.task)
+    rules = [
+        ("evaluate.protocol", evaluate.protocol in ("", *names),
+         f"{' or '.join(names)} for the task {config.task!r}"),
+        ("evaluate.levels", _are_levels(protocol, evaluate.levels),
+         "noise levels above 0 and up to 150, as (15.0, 25.0), qualities from 1 to 100, as (10,), "
+         f"or scales from 2 to 8, as (2, 3): of the protocol {protocol}"),
+        ("evaluate.classical", protocol in _GAUSSIAN or not evaluate.classical,
+         f"empty by the protocol {protocol}: the classical baselines take Gaussian noise away"),
         ("evaluate.classical", set(classical_names(config)) <= set(CLASSICAL),
          f"some of {', '.join(CLASSICAL)}, with commas between"),
     ]  # fmt: skip
+    _refuse_first(config, rules)
+
+
+def _refuse_first(config: ConfigDict, rules: list[tuple[str, bool, str]]) -> None:
     for field, right, wanted in rules:
         if not right:
             raise UserError(f"config.{field}={get(config, field)!r} should be {wanted}")
 
 
-def levels(config: ConfigDict) -> tuple[float, ...]:
-    """Return what a network is trained for: the noise level, the lowest and highest, the scales."""
-    return tuple(config.degrade.sigma if config.task == "denoise" else config.degrade.scales)
+def own_protocol(config: ConfigDict) -> str:
+    """Return the protocol that measures what a network is trained for; it is validated by it."""
+    if config.task == "sr":
+        return "sr_y"
+    happening = _happening(config)
+    if "poisson" in happening:
+        return "photo"
+    return "jpeg" if set(happening) == {"jpeg"} else "denoise"
 
 
-def is_trained_for(config: ConfigDict, level: float) -> bool:
-    """Say whether a network has met a noise level, or a scale, in training."""
-    known = levels(config)
-    return level in known if config.task == "sr" else known[0] <= level <= known[-1]
+def measuring_protocol(config: ConfigDict) -> str:
+    """Return the protocol that a network is evaluated by: `evaluate.protocol`, or its own."""
+    return config.evaluate.protocol or own_protocol(config)
 
 
-def scored_levels(config: ConfigDict) -> tuple[float, ...]:
-    """Return where a network is validated, and evaluated unless `evaluate.levels` says otherwise.
+def levels(config: ConfigDict, protocol: str = "") -> tuple[float, ...]:
+    """Return what a network is trained for, of what a protocol measures ('': its own).
 
-    The noise level or the scales; of a range the published levels inside it, or else its middle: at
-    its lowest there may be no noise to take away.
+    The level, the lowest and highest, or the scales; () where training has nothing of the kind.
     """
-    known = levels(config)
-    if config.task == "sr" or known[0] == known[-1]:
-        return known if config.task == "sr" else known[:1]
-    inside = tuple(level for level in PUBLISHED_SIGMAS if is_trained_for(config, level))
-    return inside or ((known[0] + known[-1]) / 2,)
+    return _happening(config).get(PROTOCOLS[protocol or own_protocol(config)].field, ())
+
+
+def is_trained_for(config: ConfigDict, level: float, protocol: str = "") -> bool:
+    """Say whether a network has met a level of a protocol ('': its own) in training."""
+    known = levels(config, protocol)
+    if config.task == "sr" or not known:
+        return level in known
+    return known[0] <= level <= known[-1]
+
+
+def scored_levels(config: ConfigDict, protocol: str = "") -> tuple[float, ...]:
+    """Return where a network is scored by a protocol, unless `evaluate.levels` says otherwise.
+
+    By its own ('') it is validated there. The level or the scales; of a range the usual levels
+    inside it, or else its middle: at its lowest there may be no noise to take away. The usual ones
+    where it was trained for nothing of the kind.
+    """
+    protocol = protocol or own_protocol(config)
+    known, usual = levels(config, protocol), PROTOCOLS[protocol].usual
+    if config.task == "sr" or not known:
+        return known or usual
+    if known[0] == known[-1]:
+        return known[:1]
+    inside = tuple(level for level in usual if is_trained_for(config, level, protocol))
+    middle = (known[0] + known[-1]) / 2
+    return inside or (int(middle) if protocol == "jpeg" else middle,)
 
 
 def protocols(task: str) -> list[str]:
-    """Return the protocols that measure a task, its own first."""
-    return [name for name, its_task in TASKS.items() if its_task == task]
+    """Return the protocols that measure a task."""
+    return [name for name, protocol in PROTOCOLS.items() if protocol.task == task]
 
 
 def classical_names(config: ConfigDict) -> list[str]:
@@ -186,22 +257,45 @@ def _is_window(neighborhood: int | None) -> bool:
     return neighborhood is None or (neighborhood >= 1 and neighborhood % 2 == 1)
 
 
+def _happening(config: ConfigDict) -> dict[str, tuple[float, ...]]:
+    """Return the levels of what happens to patches, by its field of `degrade`."""
+    degrade = config.degrade
+    if config.task == "sr":
+        return {"scales": tuple(degrade.scales)}
+    chances = zip(("poisson", "sigma", "jpeg"), degrade.chances, strict=False)
+    return {name: tuple(degrade[name]) for name, chance in chances if chance and any(degrade[name])}
+
+
 def _is_range(sigma: tuple) -> bool:
-    if not all(isinstance(level, int | float) for level in sigma):
-        return False
-    if len(sigma) not in (1, 2):
+    if not all(isinstance(level, int | float) for level in sigma) or len(sigma) not in (1, 2):
         return False
     return 0 <= sigma[0] <= sigma[-1] <= MAX_SIGMA and sigma[-1] > 0
+
+
+def _is_none_of_several(degrade: ConfigDict) -> bool:
+    return degrade.sigma == (0,) and bool(degrade.poisson or degrade.jpeg)
+
+
+def _are_qualities(qualities: tuple) -> bool:
+    if not all(isinstance(q, int) for q in qualities) or len(qualities) not in (1, 2):
+        return False
+    return 1 <= qualities[0] <= qualities[-1] <= 100
+
+
+def _are_chances(chances: tuple) -> bool:
+    return len(chances) == 3 and all(isinstance(c, int | float) and 0 <= c <= 1 for c in chances)
 
 
 def _are_scales(scales: tuple) -> bool:
     return bool(scales) and all(isinstance(s, int) and 2 <= s <= 8 for s in scales)
 
 
-def _are_levels(task: str, levels: tuple) -> bool:
-    if task == "sr":
+def _are_levels(protocol: str, levels: tuple) -> bool:
+    if protocol in protocols("sr"):
         return not levels or _are_scales(levels)
-    return all(isinstance(level, int | float) and 0 < level <= MAX_SIGMA for level in levels)
+    if protocol == "jpeg":
+        return all(_are_qualities((level,)) for level in levels)
+    return all(_is_range((level,)) for level in levels)
 
 
 def _are_fractions(numbers: tuple) -> bool:

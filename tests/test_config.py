@@ -18,6 +18,8 @@ from nlrn_jax.config import (
     get,
     is_trained_for,
     levels,
+    measuring_protocol,
+    own_protocol,
     scored_levels,
     to_json,
 )
@@ -29,7 +31,9 @@ RECIPES = sorted(
     path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("base", "study_"))
 )
 VARIANTS = [(name, variant) for name in RECIPES for variant in ("", "quick")]
-VARIANTS.append(("denoise_25", "cpu"))
+CPU = ("denoise_25", "denoise_blind", "denoise_color", "photo", "sr_multi")
+VARIANTS += [(name, "cpu") for name in CPU]
+GREY = [name for name in RECIPES if name not in ("denoise_color", "photo")]  # as published
 
 WRONG = {
     "task": ["", "Denoise", "deblur"],
@@ -44,6 +48,14 @@ WRONG = {
     "model.dtype": ["float16", "float64", ""],
     "degrade.sigma": [(400.0,), (0.0, 151.0),
         (), (0.0,), (-5.0,), (math.inf,), (math.nan,), (55.0, 5.0), (5.0, 25.0, 50.0), ("25",),
+    ],
+    "degrade.poisson": [
+        (0.0,), (-1.0,), (151.0,), (math.nan,), (30.0, 5.0), (1.0, 2.0, 3.0), ("1",),
+    ],
+    "degrade.jpeg": [(0,), (101,), (40.0,), (90, 40), (10, 20, 30), ("40",)],
+    "degrade.chances": [
+        (), (1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.1, 1.0), (-0.1, 1.0, 1.0), (1.0, 1.0, math.nan),
+        ("1", 1.0, 1.0), (1.0, 1.0, 1.0, 1.0),
     ],
     "degrade.scales": [(), (1,), (9,), (3, 0), (2.0,), ("3",)],
     "data.holdout": [-1],
@@ -99,7 +111,10 @@ RIGHT = {
     "checkpoint.validation_share": [0.0, 1.0],
     "checkpoint.crop": [32],
     "evaluate.stride": [1, 43],
-    "evaluate.protocol": ["", "denoise", "denoise_clipped"],
+    "degrade.poisson": [(), (25,), (0.0, 40.0), (150.0,)],
+    "degrade.jpeg": [(), (1,), (100,), (40, 100), (40, 40)],
+    "degrade.chances": [(0.0, 1.0, 0.0), (0.5, 0.5, 0.5), (1, 1, 1)],
+    "evaluate.protocol": ["", "denoise", "denoise_clipped", "jpeg", "photo"],
     "evaluate.levels": [(), (25.0,), (15, 25.5, 50)],
     "evaluate.classical": ["", "tv", "nl_means, tv,bm3d"],
 }
@@ -157,7 +172,8 @@ def test_every_recipe_is_right_and_survives_json(name, variant):
 
 def test_the_recipes_are_those_of_the_readme():
     assert RECIPES == [
-        "denoise_15", "denoise_25", "denoise_50", "sr_multi", "sr_x2", "sr_x3", "sr_x4",
+        "denoise_15", "denoise_25", "denoise_50", "denoise_blind", "denoise_color", "photo",
+        "sr_multi", "sr_x2", "sr_x3", "sr_x4",
     ]  # fmt: skip
 
 
@@ -192,7 +208,10 @@ def test_a_right_value_is_not_refused(field, value):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("degrade.poisson", (30.0,)),
+        ("degrade.jpeg", (40,)),
         ("evaluate.protocol", "denoise"),
+        ("evaluate.protocol", "photo"),
         ("evaluate.levels", (2.5,)),
         ("evaluate.levels", (1,)),
         ("evaluate.classical", "tv"),
@@ -269,7 +288,7 @@ def test_the_recipe_is_the_published_one(name):
     assert config.evaluate.patch == 43 and config.evaluate.stride == 7
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", GREY)
 def test_the_network_is_the_published_one(name):
     model = build_model(load(name))
     patch = jax.ShapeDtypeStruct((1, 43, 43, 1), "float32")
@@ -277,12 +296,27 @@ def test_the_network_is_the_published_one(name):
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 340_099
 
 
-def test_each_recipe_has_the_task_and_levels_of_its_name():
+def test_each_recipe_has_the_protocol_and_levels_of_its_name():
+    ranges = {
+        "denoise_blind": (0.0, 55.0), "denoise_color": (0.0, 55.0), "photo": (0.0, 40.0),
+        "sr_multi": (2, 3, 4),
+    }  # fmt: skip
     for name, variant in VARIANTS:
-        task, level = name.split("_")
-        expected = (2, 3, 4) if level == "multi" else (int(level.removeprefix("x")),)
+        kind, _, level = name.partition("_")
+        expected = ranges.get(name) or (int(level.removeprefix("x")),)
         config = load(name, variant)
-        assert (config.task, levels(config)) == (task, expected)
+        assert own_protocol(config) == ("sr_y" if kind == "sr" else kind)
+        assert levels(config) == expected
+        assert config.model.channels == (1 if name in GREY else 3)
+
+
+def test_the_small_recipes_have_one_network_and_differ_in_what_it_learns():
+    first = load("denoise_25", "cpu")
+    for name in CPU[1:]:
+        config = load(name, "cpu")
+        assert config.model.to_dict() | {"channels": 1} == first.model.to_dict()
+        assert config.data == first.data and config.evaluate == first.evaluate
+        assert config.train.batch == 8 and config.checkpoint.every == 2_000
 
 
 def test_the_model_is_what_its_section_says():
@@ -301,6 +335,7 @@ def test_a_run_of_an_earlier_version_goes_on():
     now = base.get_config()
     earlier = json.loads(to_json(now))
     del earlier["train"]["accumulate"], earlier["model"]["share"], earlier["data"]["max_megapixels"]
+    del earlier["degrade"]["poisson"], earlier["degrade"]["jpeg"], earlier["degrade"]["chances"]
     assert not differences(from_json(json.dumps(earlier)), now)
     now.train.accumulate = 2
     (difference,) = differences(from_json(json.dumps(earlier)), now)
@@ -333,3 +368,100 @@ def test_every_scale_that_is_trained_is_scored():
     config.task = "sr"
     assert scored_levels(config) == levels(config) == (2, 4)
     assert [is_trained_for(config, scale) for scale in (2, 3, 4)] == [True, False, True]
+
+
+def degraded(sigma=(0.0,), poisson=(), jpeg=(), chances=(1.0, 1.0, 1.0)):
+    """Return the recipe of a network that is trained for these."""
+    config = base.get_config()
+    config.degrade.update(sigma=sigma, poisson=poisson, jpeg=jpeg, chances=chances)
+    check(config)
+    return config
+
+
+BLIND = {"sigma": (0.0, 55.0)}
+FILES = {"jpeg": (10, 100)}
+PHOTO = {"sigma": (0.0, 20.0), "poisson": (0.0, 40.0), "jpeg": (40, 100)}
+
+
+@pytest.mark.parametrize(
+    "given, protocol",
+    [
+        (BLIND, "denoise"),
+        (FILES, "jpeg"),
+        (FILES | {"sigma": (25.0,), "chances": (1.0, 0.0, 1.0)}, "jpeg"),
+        (FILES | BLIND, "denoise"),
+        (FILES | BLIND | {"chances": (1.0, 1.0, 0.0)}, "denoise"),
+        (PHOTO, "photo"),
+        ({"poisson": (30.0,)}, "photo"),
+        (PHOTO | {"chances": (0.0, 1.0, 1.0)}, "denoise"),
+    ],
+)
+def test_the_protocol_of_a_network_follows_from_what_happens_to_its_patches(given, protocol):
+    config = degraded(**given)
+    assert own_protocol(config) == measuring_protocol(config) == protocol
+    config.evaluate.protocol = "denoise_clipped"
+    assert (own_protocol(config), measuring_protocol(config)) == (protocol, "denoise_clipped")
+
+
+@pytest.mark.parametrize(
+    "given, protocol, known, scored",
+    [
+        (PHOTO, "", (0.0, 40.0), (10.0, 20.0, 30.0)),
+        (PHOTO, "photo", (0.0, 40.0), (10.0, 20.0, 30.0)),
+        (PHOTO, "denoise", (0.0, 20.0), (15.0,)),
+        (PHOTO, "denoise_clipped", (0.0, 20.0), (15.0,)),
+        (PHOTO, "jpeg", (40, 100), (40,)),
+        ({"poisson": (2.0, 8.0)}, "", (2.0, 8.0), (5.0,)),
+        ({"poisson": (25.0,)}, "", (25.0,), (25.0,)),
+        ({"poisson": (25.0,)}, "denoise", (), (15.0, 25.0, 50.0)),
+        (FILES, "", (10, 100), (10, 20, 30, 40)),
+        ({"jpeg": (60, 81)}, "", (60, 81), (70,)),
+        ({"jpeg": (75,)}, "", (75,), (75,)),
+        (FILES, "photo", (), (10.0, 20.0, 30.0)),
+        (BLIND, "", (0.0, 55.0), (15.0, 25.0, 50.0)),
+        (BLIND, "jpeg", (), (10, 20, 30, 40)),
+        (BLIND, "photo", (), (10.0, 20.0, 30.0)),
+    ],
+)
+def test_any_denoiser_may_be_measured_by_any_protocol(given, protocol, known, scored):
+    config = degraded(**given)
+    assert (levels(config, protocol), scored_levels(config, protocol)) == (known, scored)
+    assert all(is_trained_for(config, level, protocol) == bool(known) for level in scored)
+    config.evaluate.update(protocol=protocol, levels=scored)
+    check(config)
+    own = degraded(**given)
+    assert (levels(config), scored_levels(config)) == (levels(own), scored_levels(own))
+
+
+@pytest.mark.parametrize(
+    "protocol, wrong", [("jpeg", (10.5,)), ("jpeg", (0,)), ("jpeg", (101,)), ("photo", (0.0,)),
+                        ("photo", (151.0,)), ("denoise", (151.0,))],
+)  # fmt: skip
+def test_levels_are_checked_by_the_protocol_that_they_are_of(protocol, wrong):
+    config = degraded(**PHOTO)
+    config.evaluate.update(protocol=protocol, levels=wrong)
+    with pytest.raises(UserError, match=rf"config\.evaluate\.levels=.*the protocol {protocol}$"):
+        check(config)
+
+
+@pytest.mark.parametrize("protocol", ["jpeg", "photo", ""])
+def test_classical_denoisers_are_for_gaussian_noise_alone(protocol):
+    config = degraded(**PHOTO)
+    config.evaluate.update(protocol=protocol, classical="tv")
+    with pytest.raises(UserError, match=r"config\.evaluate\.classical='tv'.*Gaussian noise"):
+        check(config)
+    config.evaluate.protocol = "denoise"
+    check(config)
+
+
+@pytest.mark.parametrize(
+    "given, field",
+    [
+        ({"sigma": (0.0,)}, "degrade.sigma"),
+        (FILES | {"sigma": (0.0,), "chances": (1.0, 1.0, 0.0)}, "degrade.chances"),
+        (PHOTO | {"chances": (0.0, 0.0, 0.0)}, "degrade.chances"),
+    ],
+)
+def test_a_network_for_nothing_is_refused(given, field):
+    with pytest.raises(UserError, match=rf"^config\.{field}=.* should be "):
+        degraded(**given)

@@ -25,6 +25,7 @@ from configs import base, sr_x2
 from nlrn_jax import load, main, restore
 from nlrn_jax.commands import modes
 from nlrn_jax.data.batches import Patch
+from nlrn_jax.data.camera import Camera
 from nlrn_jax.data.sources import Image
 from nlrn_jax.network.model import build_model
 from nlrn_jax.training import run
@@ -686,7 +687,7 @@ def test_the_least_image_for_a_patch_is_enough_and_a_smaller_one_is_not(patch, s
     config = base.quick(base.get_config())
     config.task, config.degrade.scales, config.data.patch = "sr", scales, patch
     side = modes.patch_side(config)
-    cut = Patch("sr", config.degrade.sigma, scales, patch)
+    cut = Patch("sr", Camera((), (25.0,), (), (1.0, 1.0, 1.0)), scales, patch)
 
     def draw(side):
         rng = np.random.default_rng(0)

@@ -279,7 +279,7 @@ def _score(
         return
     with working("reading the networks"):
         methods = [
-            baseline(config.task),
+            baseline(configuration.measuring_protocol(networks[0].config)),
             *classical(configuration.classical_names(config)),
             *map(network, networks),
         ]

@@ -18,7 +18,8 @@ import grain
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.data import degrade
+from nlrn_jax.data.camera import BLOCK, Camera
+from nlrn_jax.data.degrade import sr_patch
 from nlrn_jax.data.pixels import crop_to_multiple, dihedral, to_float
 from nlrn_jax.data.sources import Image
 
@@ -32,32 +33,47 @@ class Patch(grain.transforms.RandomMap):
 
     Attributes:
       task: 'denoise' or 'sr'.
-      sigma: noise in grey levels, one level or the lowest and the highest.
+      camera: degrades what is denoised.
       scales: factors of super-resolution, drawn with equal chances.
       size: side of the patch, in pixels of the original.
     """
 
     task: str
-    sigma: tuple[float, ...]
+    camera: Camera
     scales: tuple[int, ...]
     size: int
 
     def random_map(self, element: Image, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return input and target, float32 [size, size, C], white at 1; noise is not clipped."""
-        cut = self._low_resolution if self.task == "sr" else self._noisy
+        cut = self._low_resolution if self.task == "sr" else self._taken
         view = rng.integers(8)
         pair = zip(("input", "target"), cut(element.pixels, rng), strict=True)
         return {name: _with_channels(dihedral(patch, view)) for name, patch in pair}
 
-    def _noisy(self, pixels: np.ndarray, rng: np.random.Generator) -> Pair:
+    def _taken(self, pixels: np.ndarray, rng: np.random.Generator) -> Pair:
         top, left = self._corner(pixels, rng)
-        target = to_float(pixels[top : top + self.size, left : left + self.size])
-        return degrade.add_noise(target, rng.uniform(self.sigma[0], self.sigma[-1]), rng), target
+        rows, columns = (self._span(start, rng) for start in (top, left))
+        original = to_float(pixels[rows, columns])
+        y, x = top - rows.start, left - columns.start
+        patch = slice(y, y + self.size), slice(x, x + self.size)
+        return self.camera.take(original, rng)[patch], original[patch]
+
+    def _span(self, start: int, rng: np.random.Generator) -> slice:
+        """Return where the blocks of JPEG lie that a patch is in, their phase drawn evenly.
+
+        As in a whole picture they are whole, but where the image ends; it may be no larger than
+        the patch.
+        """
+        if not self.camera.jpeg:
+            return slice(start, start + self.size)
+        first = max(0, start - rng.integers(BLOCK))
+        blocks = -(-(start + self.size - first) // BLOCK)
+        return slice(first, first + blocks * BLOCK)
 
     def _low_resolution(self, pixels: np.ndarray, rng: np.random.Generator) -> Pair:
         scale = int(rng.choice(self.scales))
         pixels = crop_to_multiple(pixels, scale)
-        return degrade.sr_patch(pixels, *self._corner(pixels, rng), self.size, scale)
+        return sr_patch(pixels, *self._corner(pixels, rng), self.size, scale)
 
     def _corner(self, pixels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
         height, width = pixels.shape[:2]
@@ -75,7 +91,9 @@ def batches(
       first: number of the first batch: of the steps done before.
       process, processes: each process gets N = train.batch / processes rows of every batch.
     """
-    patch = Patch(config.task, config.degrade.sigma, config.degrade.scales, config.data.patch)
+    given = config.degrade
+    camera = Camera(given.poisson, given.sigma, given.jpeg, given.chances)
+    patch = Patch(config.task, camera, given.scales, config.data.patch)
     # Without end there is no remainder to drop, but Grain would overflow counting batches of one.
     dataset = (
         grain.MapDataset.source(images)

@@ -16,11 +16,11 @@ def purpose(config: ConfigDict) -> str:
 
 def _damages(config: ConfigDict) -> list[str]:
     degrade, found = config.degrade, []
-    if degrade.get("poisson"):
+    if degrade.poisson:
         found.append(f"noise of cameras up to {degrade.poisson[-1]:g} grey levels")
     elif degrade.sigma[-1]:
         found.append(f"Gaussian noise of sigma {_range(degrade.sigma)}")
-    if degrade.get("jpeg"):
+    if degrade.jpeg:
         found.append(f"JPEG of quality {_range(degrade.jpeg)}")
     return found
 

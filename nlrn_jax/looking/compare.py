@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import flatten, scored_levels
+from nlrn_jax.config import flatten, own_protocol, scored_levels
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.model import build_model, count_parameters
 from nlrn_jax.terminal import print_table
@@ -18,8 +18,12 @@ from nlrn_jax.training.record import read_record, series
 from nlrn_jax.training.run import read_config
 from nlrn_jax.writing import write_json
 
-# What decides which pixels are validated; then the levels, by degrade.sigma or degrade.scales.
+# What decides which pixels are validated; then protocol and levels, by the fields of a task.
 VALIDATED = ("task", "model.channels", "data.train", "data.holdout", "checkpoint.crop")
+DEGRADED = {
+    "denoise": ("degrade.sigma", "degrade.poisson", "degrade.jpeg", "degrade.chances"),
+    "sr": ("degrade.scales",),
+}
 
 
 class Run(NamedTuple):
@@ -81,9 +85,8 @@ def require_same_validation(runs: Sequence[Run]) -> None:
             continue
         where = f"{first.workdir} and {other.workdir} were validated differently"
         there, here = flatten(first.config), flatten(other.config)
-        level = "degrade.sigma" if first.config.task == "denoise" else "degrade.scales"
-        alike = scored_levels(first.config) == scored_levels(other.config)
-        for field in VALIDATED if alike else (*VALIDATED, level):
+        alike = _scored(first) == _scored(other)
+        for field in (*VALIDATED, *(() if alike else DEGRADED[first.config.task])):
             if there.get(field) != here.get(field):
                 raise UserError(
                     f"{where}: {field} is {there.get(field)!r} and {here.get(field)!r}; "
@@ -173,6 +176,10 @@ def _read_lines(workdir: Path) -> list[dict]:
 def _baseline(run: Run) -> float | None:
     values = series(run.lines, "validation_baseline")[1]
     return values[-1] if values else None
+
+
+def _scored(run: Run) -> tuple[str, tuple[float, ...]]:
+    return own_protocol(run.config), scored_levels(run.config)
 
 
 def _cells(fields: Sequence[str], summary: dict) -> list[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import scored_levels
+from nlrn_jax.config import own_protocol, scored_levels
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import network_channels, to_float
 from nlrn_jax.data.sources import Image, require_size
@@ -38,8 +38,8 @@ def read_subject(
 
     Args:
       config: of the run.
-      source: noisy, or of low resolution; None: the original is degraded as in the run's
-        evaluation, by its highest noise level or by `scale`.
+      source: degraded, or of low resolution; None: the original is degraded as in the run's
+        validation, by its highest level or by `scale`.
       original: the clean picture, or None where it is unknown.
       scale: of super-resolution; 1 for a denoiser.
       max_pixels: of a file; a header that says more is taken for damage.
@@ -52,8 +52,7 @@ def read_subject(
     channels = functools.partial(network_channels, task=config.task, channels=config.model.channels)
     if source is None:
         level = scale if config.task == "sr" else scored_levels(config)[-1]
-        protocol = {"denoise": "denoise", "sr": "sr_y"}[config.task]
-        setting = Setting(protocol, config.model.channels, config.seed)
+        setting = Setting(own_protocol(config), config.model.channels, config.seed)
         image = Image(original.name, read_pixels(original, max_pixels))
         require_size([image], scale, f"a network of x{scale}")
         test = example(image, setting, level)

@@ -1,7 +1,7 @@
 """Benchmarks: sets of test images by name, by folder, or as pairs; read and checked before use.
 
     Set5, BSD68, ...    a set of the table below, found under `data.root` whatever its case
-    pairs:HIGH:LOW      two folders; LOW holds the noisy or the low-resolution pictures, with the
+    pairs:HIGH:LOW      two folders; LOW holds the degraded or the low-resolution pictures, with the
                         names of HIGH, or with x2, x3 or x4 after them
     folder:PATH, ...    whatever else `sources.py` reads
 
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from nlrn_jax.config import PROTOCOLS
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import read_all
@@ -28,6 +29,8 @@ SETS = {
     "Set14": (14, ()),
     "Set12": (12, ()),
     "BSD68": (68, ()),
+    "CBSD68": (68, ()),
+    "Classic5": (5, ()),
     "B100": (100, ("BSD100", "BSDS100")),
     "Urban100": (100, ()),
     "Kodak24": (24, ("Kodak",)),
@@ -47,7 +50,7 @@ class Benchmark(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What one table of figures is about: a benchmark, at a noise level or scale."""
+    """What one table of figures is about: a benchmark, at a noise level, quality or scale."""
 
     benchmark: Benchmark
     level: float
@@ -100,9 +103,12 @@ def tables(benchmarks: list[Benchmark], levels: tuple[float, ...], how: Setting)
     return found
 
 
-def label(task: str, level: float) -> str:
-    """Name a level as tables do: 'sigma 25' or 'x3'."""
-    return f"sigma {level:g}" if task == "denoise" else f"x{level}"
+def label(protocol: str, level: float) -> str:
+    """Name a level of a protocol as tables do: 'sigma 25', 'quality 40', 'noise 20' or 'x3'."""
+    if PROTOCOLS[protocol].task == "sr":
+        return f"x{level}"
+    kind = {"jpeg": "quality", "photo": "noise"}.get(protocol, "sigma")
+    return f"{kind} {level:g}"
 
 
 def _read(part: str, root: str) -> Benchmark:
@@ -188,7 +194,7 @@ def _paired_levels(
 ) -> tuple[float, ...]:
     """Return the levels that paired pictures can stand for.
 
-    Low resolution has the scale that its size says; of noise the level must be given.
+    Low resolution has the scale that its size says; else the level must be given.
     """
     quantised = {"denoise": "denoise_clipped", "sr_y_float": "sr_y"}.get(how.protocol)
     if quantised:
@@ -196,10 +202,11 @@ def _paired_levels(
             f"{benchmark.name}: pictures of 8 bits do not suit the protocol {how.protocol}; "
             f"set --config.evaluate.protocol={quantised}"
         )
+    labels = [label(how.protocol, level) for level in levels]
     if how.task == "denoise" and len(levels) > 1:
         raise UserError(
-            f"{benchmark.name}: which noise level is that, of {levels}? Name it: "
-            "--config.evaluate.levels='(25.,)'"
+            f"{benchmark.name}: which is that, of {', '.join(labels)}? Name it: "
+            f"--config.evaluate.levels='({levels[-1]},)'"
         )
     scales = {level: 1 if how.task == "denoise" else level for level in levels}
     misfits = {level: _misfits(benchmark, scale) for level, scale in scales.items()}
@@ -210,7 +217,7 @@ def _paired_levels(
     name, original, low = misfits[level][0]
     raise UserError(
         f"{name}: {original} and its partner of {low} (rows x columns) do not fit "
-        f"{label(how.task, level)} ({len(misfits[level])} of {len(benchmark.images)} pairs): "
+        f"{label(how.protocol, level)} ({len(misfits[level])} of {len(benchmark.images)} pairs): "
         "cut the originals, or name another level, as --config.evaluate.levels='(2,)'"
     )
 

@@ -93,7 +93,8 @@ def _blank(methods: list[Method], config: ConfigDict, tables: list[Table], comma
             name: {"psnr": psnr, "ssim": ssim, "seconds_per_megapixel": None}
             for name, (psnr, ssim) in cells.items()
         }
-        place = {"benchmark": benchmark.name, "level": level, "label": label(setting.task, level)}
+        called = label(setting.protocol, level)
+        place = {"benchmark": benchmark.name, "level": level, "label": called}
         results["tables"].append(place | {"means": means, "images": []})
     results["methods"] += [
         {"name": name, "kind": "published", "parameters": None, "run": None, "checkpoint": None}
@@ -107,9 +108,10 @@ def _score_table(
 ) -> tuple[dict, list[dict]]:
     """Return the `means`, without the published ones, and the `images` of a table."""
     (benchmark, level), names = table, set()
-    place = Path(file_name(benchmark.name)) / file_name(label(setting.task, level))
+    called = label(setting.protocol, level)
+    place = Path(file_name(benchmark.name)) / file_name(called)
     images, speeds = [], {method.name: [] for method in methods}
-    count, title = len(benchmark.images), f"scoring {benchmark.name}, {label(setting.task, level)}"
+    count, title = len(benchmark.images), f"scoring {benchmark.name}, {called}"
     with working(title) as work:
         for number, image in enumerate(benchmark.images):
             work.name = f"{title}, image {number + 1} of {count}"

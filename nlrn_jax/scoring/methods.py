@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from nlrn_jax.config import PROTOCOLS
 from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.stored import load
@@ -28,7 +29,7 @@ class Method(NamedTuple):
     Attributes:
       name: shown in tables, unique among the methods of an evaluation.
       kind: 'baseline', 'classical' or 'network'.
-      restore: (example, noise level or scale, progress) -> float, as the example's input.
+      restore: (example, level of the protocol, progress) -> float, as the example's input.
       parameters, run, checkpoint: of a network: their number, its workdir, the step.
     """
 
@@ -51,9 +52,10 @@ class Output(NamedTuple):
     seconds: float | None
 
 
-def baseline(task: str) -> Method:
-    """Return what every restoration is compared with: the noisy image, or bicubic."""
-    name = "noisy" if task == "denoise" else "bicubic"
+def baseline(protocol: str) -> Method:
+    """Return what every restoration is compared with: the degraded image, or bicubic."""
+    degraded = "JPEG" if protocol == "jpeg" else "noisy"
+    name = "bicubic" if PROTOCOLS[protocol].task == "sr" else degraded
     return Method(name, "baseline", lambda test, level, advance: test.input)
 
 

@@ -34,7 +34,8 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
       config: what is measured, see `config.evaluated_as`.
 
     Raises:
-      UserError: no run or checkpoint there, or one of another task.
+      UserError: no run or checkpoint there, one of another task or protocol, or what cannot be
+        measured of it.
     """
     names = _names(runs)
     networks = []
@@ -45,6 +46,7 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
                 f"{run} was trained for task {its.task!r}, --config is of task {config.task!r}: "
                 "name a recipe of its task, or leave --config out"
             )
+        configuration.check_evaluation(its)
         steps = dict.fromkeys(find_step(run, checkpoint) for checkpoint in checkpoints)
         for step in steps:
             name = f"{names[run]} @{step}" if len(steps) > 1 else names[run]
@@ -54,32 +56,40 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
             "networks of 1 and of 3 channels see different images: evaluate them one by one, each "
             "with a --workdir of its own"
         )
+    ways = {configuration.measuring_protocol(network.config) for network in networks}
+    if len(ways) > 1:
+        raise UserError(
+            f"the networks are of different protocols, {' and '.join(sorted(ways))}: name one, as "
+            f"in --config.evaluate.protocol={min(ways)}"
+        )
     return networks
 
 
 def common_levels(networks: list[Network], config: ConfigDict) -> tuple[float, ...]:
-    """Return the noise levels or scales to evaluate: `evaluate.levels`, or those all have met.
+    """Return the levels of the protocol to evaluate: `evaluate.levels`, or those all have met.
+
+    A network that was trained for nothing of what the protocol measures is not asked; where all
+    are such, its usual levels.
 
     Raises:
       UserError: a scale that a network was not trained for, or no level common to all.
     """
     levels = tuple(dict.fromkeys(config.evaluate.levels))
     if not levels:
-        scored = dict.fromkeys(
-            level for network in networks for level in configuration.scored_levels(network.config)
-        )
-        levels = tuple(level for level in scored if all(_met(level, net) for net in networks))
+        trained = [network for network in networks if _known(network)]
+        scored = dict.fromkeys(level for net in trained or networks for level in _scored(net))
+        levels = tuple(level for level in scored if all(_met(level, net) for net in trained))
         if not levels:
-            trained = ", ".join(str(configuration.levels(net.config)) for net in networks)
+            known = ", ".join(str(_known(net)) for net in trained)
             raise UserError(
-                f"the networks were trained for different levels, {trained}: "
+                f"the networks were trained for different levels, {known}: "
                 "name those to score, as in --config.evaluate.levels='(25.,)'"
             )
     for network in networks:
         if config.task == "sr" and not all(_met(level, network) for level in levels):
-            known = configuration.levels(network.config)
             raise UserError(
-                f"--config.evaluate.levels={levels}: {network.run} was trained for {known} alone"
+                f"--config.evaluate.levels={levels}: {network.run} was trained for "
+                f"{_known(network)} alone"
             )
     return levels
 
@@ -100,12 +110,10 @@ def remarks(
         if fields:
             text = "; ".join(fields)
             lines.append(f"{network.run} is used as it was trained, whatever --config says: {text}")
-        known = configuration.levels(network.config)
-        new = [level for level in levels if not _met(level, network)]
+        new = tuple(level for level in levels if not _met(level, network))
         if new:
-            lines.append(
-                f"{network.run} was trained for {known}, and meets {tuple(new)} first here"
-            )
+            known = _known(network) or f"nothing of what {_protocol(network)} measures"
+            lines.append(f"{network.run} was trained for {known}, and meets {new} first here")
     return lines
 
 
@@ -128,8 +136,20 @@ def held_out_images(networks: list[Network]) -> list[Image]:
     return kept_out[0]
 
 
+def _protocol(network: Network) -> str:
+    return configuration.measuring_protocol(network.config)
+
+
+def _known(network: Network) -> tuple[float, ...]:
+    return configuration.levels(network.config, _protocol(network))
+
+
+def _scored(network: Network) -> tuple[float, ...]:
+    return configuration.scored_levels(network.config, _protocol(network))
+
+
 def _met(level: float, network: Network) -> bool:
-    return configuration.is_trained_for(network.config, level)
+    return configuration.is_trained_for(network.config, level, _protocol(network))
 
 
 def _names(runs: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How figures are measured: five protocols by name, each stated here and nowhere else.
+"""How figures are measured: seven protocols by name, each stated here and nowhere else.
 
 denoise
     Grey or RGB. White Gaussian noise, neither clipped nor rounded, fixed by the file's name and
@@ -9,6 +9,16 @@ denoise
 denoise_clipped
     The same noise, but the noisy image is clipped and rounded to 8 bits before it is restored, as
     a picture file would be. The baseline gains 0.2 to 0.8 dB by that.
+
+jpeg
+    Grey or RGB. The level is a quality: the picture is what libjpeg makes of it with its standard
+    tables, the chroma of RGB halved both ways (4:2:0). The restored image is clipped and rounded to
+    8 bits; nothing is shaved off. The baseline is the JPEG itself.
+
+photo
+    What cameras and phones give. Grey or RGB. Of level L: Poisson noise whose standard deviation at
+    white is L grey levels, then white Gaussian noise of L / 2, both fixed by the file's name and
+    the seed; clipped and rounded to 8 bits; then JPEG of quality 70, as in jpeg. Scored as jpeg.
 
 sr_y
     The original, cropped to a multiple of the scale, is reduced in 8 bits as MATLAB's imresize
@@ -34,11 +44,14 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import TASKS, protocols
+from nlrn_jax.config import PROTOCOLS, measuring_protocol
 from nlrn_jax.data import degrade
+from nlrn_jax.data.camera import add_poisson_noise, as_jpeg
 from nlrn_jax.data.pixels import crop_to_multiple, grey, luma, network_channels, to_float, to_uint8
 from nlrn_jax.data.sources import Image
 from nlrn_jax.scoring.metrics import SSIM_WINDOW, psnr, ssim
+
+PHOTO_QUALITY = 70  # of JPEG, in the protocol photo
 
 
 class Setting(NamedTuple):
@@ -51,13 +64,12 @@ class Setting(NamedTuple):
     @property
     def task(self) -> str:
         """'denoise' or 'sr'."""
-        return TASKS[self.protocol]
+        return PROTOCOLS[self.protocol].task
 
 
 def setting_of(config: ConfigDict) -> Setting:
-    """Return how figures are measured: by `evaluate.protocol`, or the task's own."""
-    protocol = config.evaluate.protocol or protocols(config.task)[0]
-    return Setting(protocol, config.model.channels, config.seed)
+    """Return how figures are measured: by `evaluate.protocol`, or the network's own."""
+    return Setting(measuring_protocol(config), config.model.channels, config.seed)
 
 
 class Example(NamedTuple):
@@ -77,12 +89,12 @@ class Example(NamedTuple):
 
 
 def example(image: Image, setting: Setting, level: float, low: np.ndarray | None = None) -> Example:
-    """Degrade a whole image: by noise of `level` grey levels, or by scale `level`.
+    """Degrade a whole image: by noise of `level` grey levels, JPEG quality or scale `level`.
 
     Args:
       image: the original.
       setting: how.
-      level: noise in grey levels of 255, or the scale.
+      level: noise in grey levels of 255, quality, or the scale.
       low: uint8, the degraded picture where there is one already: noisy, or of low resolution.
     """
     if setting.task == "denoise":
@@ -113,14 +125,14 @@ def score(
     if protocol in ("sr_y", "sr_y_float"):
         output, original = luma(output), luma(original)
     output, original = to_uint8(output), to_uint8(original)
-    if TASKS[protocol] == "sr":
+    if PROTOCOLS[protocol].task == "sr":
         inside = slice(level, -level), slice(level, -level)
         output, original = output[inside], original[inside]
     return _figures(output, original)
 
 
 def score_baseline(test: Example, protocol: str, level: float) -> dict[str, float]:
-    """Return psnr and ssim of what a network is given: the noisy or the enlarged image."""
+    """Return psnr and ssim of what a network is given: the degraded or the enlarged image."""
     if protocol == "denoise":
         return _figures(255 * test.input.astype(np.float64), 255 * test.original)
     return score(test.input, test.original, protocol, level)
@@ -131,7 +143,7 @@ def least_side(protocol: str, level: float) -> int:
 
     In whole low-resolution pixels.
     """
-    if TASKS[protocol] == "denoise":
+    if PROTOCOLS[protocol].task == "denoise":
         return SSIM_WINDOW
     return (-(-SSIM_WINDOW // level) + 2) * level
 
@@ -143,10 +155,21 @@ def _noisy(image: Image, setting: Setting, level: float, low: np.ndarray | None)
         return Example(image.name, noisy, original, None)
     name = Path(image.name).name.encode("utf-8", "surrogateescape")  # a file's need not be a text
     rng = np.random.default_rng([setting.seed, zlib.crc32(name)])
-    noisy = degrade.add_noise(original, level, rng)
-    if setting.protocol == "denoise_clipped":
-        noisy = to_float(to_uint8(noisy))
-    return Example(image.name, noisy, original, None)
+    return Example(image.name, _degraded(original, setting.protocol, level, rng), original, None)
+
+
+def _degraded(
+    original: np.ndarray, protocol: str, level: float, rng: np.random.Generator
+) -> np.ndarray:
+    match protocol:
+        case "jpeg":
+            return as_jpeg(original, level)
+        case "photo":
+            lit = add_poisson_noise(original, level, rng)
+            return as_jpeg(degrade.add_noise(lit, level / 2, rng), PHOTO_QUALITY)
+        case "denoise_clipped":
+            return to_float(to_uint8(degrade.add_noise(original, level, rng)))
+    return degrade.add_noise(original, level, rng)
 
 
 def _reduced_luma(image: Image, scale: int) -> Example:

@@ -4,9 +4,8 @@ Only cells that were checked in print are here; the others of those tables are l
 methods' own papers and later tables differ by 0.01 dB in places (BM3D on Set12, DnCNN at sigma 50).
 """
 
-from nlrn_jax.config import TASKS
-
-Cells = dict[str, dict[float, tuple[float, float]]]
+Figures = tuple[float, float | None]  # PSNR in dB, SSIM where it was printed
+Cells = dict[str, dict[float, Figures]]
 
 NLRN = "NLRN (Liu et al. 2018)"
 
@@ -29,6 +28,36 @@ _DENOISE: dict[str, Cells] = {
         "Urban100": {15: (33.45, 0.9354), 25: (30.94, 0.9018), 50: (27.49, 0.8279)},
     },
 }
+
+# Colour images, unclipped noise, as printed by FFDNet.
+_DENOISE_COLOUR: dict[str, Cells] = {
+    "CBM3D (Dabov et al. 2007)": {
+        "CBSD68": {15: (33.52, None), 25: (30.71, None), 50: (27.38, None)},
+    },
+    "CDnCNN (Zhang et al. 2017)": {
+        "CBSD68": {15: (33.89, None), 25: (31.23, None), 50: (27.92, None)},
+    },
+    "FFDNet (Zhang et al. 2018)": {
+        "CBSD68": {15: (33.87, None), 25: (31.21, None), 50: (27.96, None)},
+    },
+}
+
+# Grey images, as printed in the repository of DnCNN's authors.
+_JPEG: dict[str, Cells] = {
+    "AR-CNN (Dong et al. 2015)": {
+        "Classic5": {
+            10: (29.03, 0.7929), 20: (31.15, 0.8517), 30: (32.51, 0.8806), 40: (33.34, 0.8953),
+        },
+    },
+    "TNRD (Chen and Pock 2017)": {
+        "Classic5": {10: (29.28, 0.7992), 20: (31.47, 0.8576), 30: (32.78, 0.8837)},
+    },
+    "DnCNN-3 (Zhang et al. 2017)": {
+        "Classic5": {
+            10: (29.40, 0.8026), 20: (31.63, 0.8610), 30: (32.91, 0.8861), 40: (33.77, 0.9003),
+        },
+    },
+}  # fmt: skip
 
 # Luma, MATLAB's bicubic. NLRN, MemNet, LapSRN as printed by CSNLN (Mei et al., CVPR 2020), NLRN
 # also by PAN (Mei et al. 2020); SRCNN, VDSR, DRCN by DRRN (Tai, Yang, Liu, CVPR 2017); DRRN by
@@ -78,21 +107,21 @@ _SR: dict[str, Cells] = {
     },
 }
 
-# The protocols under which they were measured.
-_FIGURES = {"denoise": _DENOISE, "sr_y": _SR, "sr_y_float": _SR}
+# The protocols under which they were measured, and the channels of networks to compare with them.
+_FIGURES = {
+    ("denoise", 1): _DENOISE,
+    ("denoise", 3): _DENOISE_COLOUR,
+    ("jpeg", 1): _JPEG,
+    **{(protocol, channels): _SR for protocol in ("sr_y", "sr_y_float") for channels in (1, 3)},
+}
 
 
-def published(
-    protocol: str, channels: int, benchmark: str, level: float
-) -> dict[str, tuple[float, float]]:
+def published(protocol: str, channels: int, benchmark: str, level: float) -> dict[str, Figures]:
     """Return {method: (PSNR in dB, SSIM)} as published for a benchmark; may be empty.
 
-    They are of grey images or of the luma: a network of three channels has them for
-    super-resolution alone.
+    Of super-resolution they are of the luma, whatever the channels of a network.
     """
-    if TASKS[protocol] == "denoise" and channels != 1:
-        return {}
-    methods = _FIGURES.get(protocol, {})
+    methods = _FIGURES.get((protocol, channels), {})
     return {
         method: cells[benchmark][level]
         for method, cells in methods.items()

@@ -6,7 +6,7 @@
      "command": str, "date": ISO 8601, "settings": how networks restored: {"whole": bool, ...},
      "methods": [{"name": str, "kind": "baseline" | "classical" | "network" | "published",
                   "parameters": int | null, "run": folder | null, "checkpoint": step | null}],
-     "tables": [{"benchmark": str, "level": 25.0 | 3, "label": "sigma 25" | "x3",
+     "tables": [{"benchmark": str, "level": 25.0 | 3, "label": "sigma 25" | "x3" | ...,
                  "means": {method: {"psnr": dB, "ssim": float | null,
                                     "seconds_per_megapixel": float | null}},
                  "images": [{"name": str, "height": int, "width": int,

@@ -65,10 +65,11 @@ class Validator:
     """
 
     def __init__(self, config: ConfigDict, images: list[Image]):
-        # refuses what could not be scored
-        tables([Benchmark("held-out", images)], scored_levels(config), setting_of(config))
         self.images = images
         self._config = _as_validated(config)
+        # refuses what could not be scored
+        how = setting_of(self._config)
+        tables([Benchmark("held-out", images)], scored_levels(config), how)
         self._ever = bool(images and config.checkpoint.validation_share)
         if self._ever:
             require_room(self._config, _validated_shapes(config, images))
@@ -88,14 +89,14 @@ class Validator:
         return self._ever and (step == self._last or step % self._period == 0)
 
     def score(self, variables: dict, advance: Advance | None = None) -> Validation:
-        """Score {'params', 'batch_stats'} by the task's own protocol.
+        """Score {'params', 'batch_stats'} by the network's own protocol.
 
         `advance` is called with the fraction done since the last call.
         """
         config, setting = self._config, setting_of(self._config)
         model, way = build_model(config), way_of(config)
         restore = functools.partial(restore_example, model, variables, way)
-        methods = [baseline(config.task), Method("NLRN", "network", restore)]
+        methods = [baseline(setting.protocol), Method("NLRN", "network", restore)]
         rows, pictures = [], {}
         parts = len(scored_levels(config)) * len(self.images)
         share = advance and (lambda fraction: advance(fraction / parts))

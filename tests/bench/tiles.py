@@ -33,7 +33,7 @@ def main() -> None:
     model = model.clone(neighborhood=model.window, carry="embeddings")
     for path in arguments.pictures:
         clean = to_float(grey(read_pixels(path)))[:SIDE, :SIDE]
-        noisy = add_noise(clean, levels(config)[-1], np.random.default_rng(0))
+        noisy = add_noise(clean, levels(config, "denoise")[-1], np.random.default_rng(0))
         whole = restore_by_sides(model, variables, noisy, (SIDE, SIDE), 0)
         for halo in (8, 16, 24, 32, 48):
             tiled = restore_by_sides(model, variables, noisy, (128, 128), halo)

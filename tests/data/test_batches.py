@@ -14,9 +14,19 @@ import pytest
 from absl import flags
 from drawn import FEW
 
-from nlrn_jax.data.batches import batches, measure_speed
+from nlrn_jax.data.batches import Patch, batches, measure_speed
+from nlrn_jax.data.camera import Camera, as_jpeg
 from nlrn_jax.data.degrade import degrade_sr
+from nlrn_jax.data.pixels import to_float
 from nlrn_jax.data.sources import Image
+
+PHOTO = {
+    "poisson": (0.0, 40.0),
+    "sigma": (0.0, 20.0),
+    "jpeg": (40, 100),
+    "chances": (0.9, 0.5, 0.7),
+}
+ALWAYS = (1.0, 1.0, 1.0)
 
 
 @pytest.fixture
@@ -96,17 +106,21 @@ def test_a_batch_may_be_one_patch(config):
     assert_equal(take(batches(images, config), 8), four)
 
 
+@pytest.mark.parametrize("camera", [{}, PHOTO], ids=["noise", "photo"])
 @pytest.mark.parametrize("first", [1, 3, 50])
-def test_the_stream_goes_on_at_any_batch(config, first):
+def test_the_stream_goes_on_at_any_batch(config, first, camera):
+    config.degrade.update(camera)
     images = pictures((12, 9), (8, 15), (7, 7))
     whole = take(batches(images, config), first + 2)
     rest = take(batches(images, config, first), 2)
     assert_equal(rest, {name: patches[first * 4 :] for name, patches in whole.items()})
 
 
+@pytest.mark.parametrize("camera", [{}, PHOTO], ids=["noise", "photo"])
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_processes_share_the_batches_of_one(config, processes):
+def test_processes_share_the_batches_of_one(config, processes, camera):
     """Put together in the order of the processes, batch by batch, from the start and later."""
+    config.degrade.update(camera)
     images = pictures((12, 9), (8, 15), (7, 7))
     for first in (0, 2):
         streams = [batches(images, config, first, p, processes) for p in range(processes)]
@@ -126,7 +140,9 @@ def parsed_flags():
 
 
 @pytest.mark.usefixtures("parsed_flags")
-def test_worker_processes_give_the_same_batches_and_resume_too(config):
+@pytest.mark.parametrize("camera", [{}, PHOTO], ids=["noise", "photo"])
+def test_worker_processes_give_the_same_batches_and_resume_too(config, camera):
+    config.degrade.update(camera)
     images = pictures((12, 9), (8, 15), (7, 7))
     expected = take(batches(images, config), 5)
     config.data.workers = 1
@@ -240,6 +256,114 @@ def test_noise_levels_span_their_range_evenly(config):
     counts, _ = np.histogram(levels, bins=5, range=(5, 55))
     # 400 draws, chance 1/5 each: 80, standard deviation 8
     assert all(abs(count - 80) < 4 * 8 for count in counts)
+
+
+@pytest.mark.parametrize("sigma", [(25.0,), (0.0, 55.0)])
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "colour"])
+def test_gaussian_noise_alone_is_drawn_as_it_was_before_there_were_cameras(sigma, channels):
+    """View, corner, level and noise, one by one: runs go on with the patches they began with."""
+    (image,) = pictures((20, 31, *channels))
+    patch = Patch("denoise", Camera((), sigma, (), ALWAYS), (3,), 7)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        view, top, left = (rng.integers(choices) for choices in (8, 20 - 7 + 1, 31 - 7 + 1))
+        target = image.pixels[top : top + 7, left : left + 7].astype(np.float32) / np.float32(255)
+        level = np.float32(rng.uniform(sigma[0], sigma[-1]) / 255)
+        noisy = target + level * rng.standard_normal(target.shape, dtype=np.float32)
+        turned = [np.rot90(p, view % 4)[:: -1 if view >= 4 else 1] for p in (noisy, target)]
+        found = patch.random_map(image, np.random.default_rng(seed))
+        for name, expected in zip(("input", "target"), turned, strict=True):
+            np.testing.assert_array_equal(found[name], expected.reshape(7, 7, -1))
+
+
+def test_gaussian_noise_happens_by_its_chance(config):
+    config.degrade.chances = (1.0, 0.3, 1.0)
+    drawn = take(batches(pictures((12, 12)), config), 100)
+    clean = (drawn["input"] == drawn["target"]).all(axis=(1, 2, 3))
+    # 400 draws of a chance of 0.7: 280, standard deviation 9.2
+    assert abs(clean.sum() - 280) < 4 * 9.2
+
+
+def phases_of(drawn, images):
+    """Return place and phases of each grey patch: where the blocks begin that lie so in it."""
+    found = find(drawn["target"], images)
+    seen = []
+    for compressed, (i, top, left, view) in zip(drawn["input"], found, strict=True):
+        pixels = to_float(images[i].pixels)
+        fitting = [
+            (y, x) for y in range(min(8, top + 1)) for x in range(min(8, left + 1))
+            if is_cut_from_jpeg(pixels[top - y :, left - x :], compressed, y, x, view)
+        ]  # fmt: skip
+        assert len(fitting) == 1
+        seen.append((top, left, *fitting[0]))
+    return np.array(seen)
+
+
+def is_cut_from_jpeg(pixels, compressed, y, x, view):
+    """Say whether a patch lies y, x in a picture that is cut to whole blocks where it can be."""
+    size = len(compressed)
+    crop = as_jpeg(pixels[: -(-(y + size) // 8) * 8, : -(-(x + size) // 8) * 8], 30)
+    crop = crop[y : y + size, x : x + size, None]
+    return np.allclose(views(crop)[view], compressed, atol=FEW)
+
+
+def test_the_blocks_of_jpeg_lie_at_every_phase_and_are_those_of_a_whole_picture(config):
+    config.degrade.update(sigma=(0.0,), jpeg=(30,))
+    images = pictures((48, 48))
+    seen = phases_of(take(batches(images, config), 80), images)
+    inner = seen[(seen[:, :2] >= 16).all(axis=1)]
+    assert len(inner) > 80
+    for axis in (2, 3):
+        counts = np.bincount(inner[:, axis], minlength=8)
+        deviation = np.sqrt(len(inner) * 7 / 64)
+        assert (abs(counts - len(inner) / 8) < 4 * deviation).all()
+    assert abs(np.corrcoef(inner[:, 2], inner[:, 3])[0, 1]) < 4 / np.sqrt(len(inner))
+
+
+def test_patches_of_jpeg_are_cut_from_every_place(config):
+    config.degrade.update(sigma=(0.0,), jpeg=(30,))
+    images = pictures((9, 10), (7, 7))
+    seen = find(take(batches(images, config), 60)["target"], images)
+    assert {place[:3] for place in seen} == {place[:3] for place in index(images, 7).values()}
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (7, 7, 3)])
+def test_a_picture_no_larger_than_the_patch_is_compressed_whole(config, shape):
+    config.degrade.update(sigma=(0.0,), jpeg=(50,))
+    (image,) = pictures(shape)
+    expected = views(as_jpeg(to_float(image.pixels), 50).reshape(7, 7, -1))
+    for patch in take(batches([image], config), 5)["input"]:
+        assert any(np.array_equal(view, patch) for view in expected)
+
+
+@pytest.mark.parametrize(
+    "size, shape",
+    [
+        (1, (1, 1)),
+        (1, (1, 9, 3)),
+        (16, (16, 16)),
+        (13, (16, 16, 3)),
+        (24, (31, 77)),
+        (24, (25, 90, 3)),
+    ],
+)
+def test_photographs_of_any_size_give_patches(config, size, shape):
+    config.degrade.update(PHOTO)
+    config.data.patch = size
+    drawn = take(batches(pictures(shape), config), 12)
+    for patches in drawn.values():
+        assert patches.shape == (48, size, size, 3 if len(shape) == 3 else 1)
+        assert patches.dtype == np.float32 and np.isfinite(patches).all()
+    assert_equal(take(batches(pictures(shape), config), 12), drawn)
+
+
+def test_a_photograph_is_in_bytes_where_its_end_was_a_file(config):
+    config.degrade.update(PHOTO)
+    config.data.patch = 24
+    drawn = take(batches(pictures((64, 64, 3)), config), 100)["input"]
+    whole = (abs(255 * drawn - np.rint(255 * drawn)) < 1e-3).all(axis=(1, 2, 3))
+    # 7 of 10 by JPEG, and of the others those without noise: 0.3 x 0.1 x 0.5; of 400, deviation 9.1
+    assert abs(whole.sum() - 400 * 0.715) < 4 * 9.1
 
 
 def scales_of(drawn, images, scales):

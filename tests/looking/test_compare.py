@@ -141,7 +141,7 @@ def test_a_run_named_twice_is_refused(make_run, tmp_path):
 @pytest.mark.parametrize(
     "field, value",
     [("task", "sr"), ("model.channels", 3), ("data.train", "folder:x"), ("data.holdout", 4),
-     ("checkpoint.crop", 64), ("degrade.sigma", (50.0,))],
+     ("checkpoint.crop", 64), ("degrade.sigma", (50.0,)), ("degrade.poisson", (25.0,))],
 )  # fmt: skip
 @pytest.mark.parametrize("recorded", [True, False])
 def test_runs_that_were_validated_differently_are_refused(

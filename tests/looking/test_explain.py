@@ -19,6 +19,7 @@ from nlrn_jax.network.model import NLRN, build_model
 from nlrn_jax.pictures.colours import paint, palette
 from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.scoring.metrics import psnr
+from nlrn_jax.scoring.protocols import Setting, example
 
 STEPS = 3
 
@@ -190,6 +191,22 @@ def test_a_clean_picture_alone_is_degraded_as_in_evaluation(tiny_config, photogr
     assert 0.8 < noise.std() * 255 / tiny_config.degrade.sigma[-1] < 1.2
     again = read_subject(tiny_config, None, clean, 1)
     np.testing.assert_array_equal(subject.input, again.input)
+
+
+@pytest.mark.parametrize(
+    "degrade, protocol, level",
+    [
+        ({"poisson": (0.0, 40.0), "sigma": (0.0, 20.0)}, "photo", 30.0),
+        ({"sigma": (0.0,), "jpeg": (5, 25)}, "jpeg", 20),
+    ],
+)
+def test_it_is_degraded_as_the_network_was_trained_for(
+    degrade, protocol, level, tiny_config, photographs, tmp_path
+):
+    tiny_config.degrade.update(degrade)
+    subject = read_subject(tiny_config, None, save(tmp_path / "0.png", photographs[0].pixels), 1)
+    expected = example(photographs[0], Setting(protocol, 1, tiny_config.seed), level)
+    np.testing.assert_array_equal(subject.input, expected.input)
 
 
 def test_a_degraded_picture_is_taken_as_it_is(tiny_config, photographs, tmp_path):

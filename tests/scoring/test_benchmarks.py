@@ -7,9 +7,10 @@ import pytest
 from PIL import Image as Pillow
 
 from nlrn_jax.data import sources
+from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
 from nlrn_jax.scoring.benchmarks import SETS, label, read_benchmarks, tables, tables_to_score
-from nlrn_jax.scoring.protocols import Setting
+from nlrn_jax.scoring.protocols import Setting, example
 
 rng = np.random.default_rng(0)
 
@@ -46,7 +47,7 @@ def test_a_set_is_found_by_name_whatever_its_case_and_layout(tmp_path, folder, a
     assert found[-1].name == name and len(found[-1].images) == SETS[name][0]
 
 
-@pytest.mark.parametrize("name", ["set5", "set14", "set12", "bsd68"])
+@pytest.mark.parametrize("name", ["set5", "set14", "set12", "bsd68", "cbsd68", "classic5"])
 def test_the_shared_sets_are_whole(shared_data, name):
     (benchmark,) = read_benchmarks(name, str(shared_data))
     assert benchmark.name.lower() == name
@@ -113,8 +114,18 @@ def test_pairs_go_by_name_without_the_scale(pairs):
 def test_paired_low_resolution_has_the_scale_of_its_size(pairs):
     found = tables(read_pairs(pairs, "half"), (2, 3), Setting("sr_y", 1, 0))
     assert [table.level for table in found] == [2]
-    (table,) = tables(read_pairs(pairs, "noisy"), (25.0,), Setting("denoise_clipped", 1, 0))
-    assert table.level == 25
+    for protocol, level in (("denoise_clipped", 25.0), ("jpeg", 10), ("photo", 20.0)):
+        (table,) = tables(read_pairs(pairs, "noisy"), (level,), Setting(protocol, 1, 0))
+        assert table.level == level
+
+
+@pytest.mark.parametrize("protocol", ["denoise_clipped", "jpeg", "photo"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_paired_picture_is_restored_as_it_is(pairs, protocol, channels):
+    (benchmark,) = read_pairs(pairs, "noisy")
+    test = example(benchmark.images[0], Setting(protocol, channels, 0), 20, benchmark.low[0])
+    expected = benchmark.low[0] if channels == 1 else np.stack([benchmark.low[0]] * 3, axis=-1)
+    np.testing.assert_array_equal(test.input, to_float(expected))
 
 
 def test_a_missing_and_an_extra_partner_are_named(pairs):
@@ -144,7 +155,9 @@ def test_two_folders_make_pairs(source):
         ("half", (25.0,), "denoise_clipped", "do not fit sigma 25"),
         ("half", (2,), "sr_y_float", "--config.evaluate.protocol=sr_y"),
         ("noisy", (25.0,), "denoise", "--config.evaluate.protocol=denoise_clipped"),
-        ("noisy", (15.0, 25.0), "denoise_clipped", "which noise level"),
+        ("noisy", (15.0, 25.0), "denoise_clipped", "which is that, of sigma 15, sigma 25?"),
+        ("noisy", (10, 20), "jpeg", "quality 20? Name it: --config.evaluate.levels='(20,)'"),
+        ("half", (20.0,), "photo", "do not fit noise 20"),
     ],
 )
 def test_pairs_that_do_not_fit_are_refused(pairs, low, levels, protocol, culprit):
@@ -173,9 +186,12 @@ def test_without_benchmarks_the_held_out_images_are_scored(tiny_config, photogra
 
 
 def test_levels_are_named_as_in_papers():
-    assert (label("denoise", 25.0), label("denoise", 2.5), label("sr", 3)) == (
-        "sigma 25", "sigma 2.5", "x3",
-    )  # fmt: skip
+    asked = [
+        ("denoise", 25.0), ("denoise_clipped", 2.5), ("jpeg", 40), ("photo", 20.0), ("sr_y", 3),
+    ]  # fmt: skip
+    assert [label(protocol, level) for protocol, level in asked] == [
+        "sigma 25", "sigma 2.5", "quality 40", "noise 20", "x3",
+    ]  # fmt: skip
 
 
 def test_sets_can_be_named_together_with_samples(tmp_path, monkeypatch):

@@ -39,8 +39,9 @@ def score(tiny_config, network, tmp_path):
         def restore(test, level, advance):
             return restore_example(*network, way_of(tiny_config), test, level, advance)
 
-        methods = [baseline(tiny_config.task), *more, Method("NLRN", "network", restore, 7)]
-        scored = tables([Benchmark(name, images)], levels(tiny_config), setting_of(tiny_config))
+        how = setting_of(tiny_config)
+        methods = [baseline(how.protocol), *more, Method("NLRN", "network", restore, 7)]
+        scored = tables([Benchmark(name, images)], levels(tiny_config), how)
         return evaluate(methods, tiny_config, scored, tmp_path / "evaluation", "command")
 
     return score
@@ -92,10 +93,13 @@ def test_published_figures_stand_beside_ours_on_a_set_by_name(score, photographs
 
 @pytest.mark.parametrize(
     ("protocol", "low"),
-    [("denoise", None), ("sr_y", (8, 6)), ("sr_y_float", (8, 6)), ("sr_rgb", (8, 6, 3))],
-)
+    [
+        ("denoise", None), ("jpeg", None), ("photo", None),
+        ("sr_y", (8, 6)), ("sr_y_float", (8, 6)), ("sr_rgb", (8, 6, 3)),
+    ],
+)  # fmt: skip
 def test_the_pictures_of_an_image_are_there(score, tiny_config, tmp_path, protocol, low):
-    tiny_config.task = "denoise" if protocol == "denoise" else "sr"
+    tiny_config.task = "denoise" if low is None else "sr"
     tiny_config.evaluate.protocol = protocol
     pixels = np.random.default_rng(0).integers(0, 256, (25, 20, 3), np.uint8)
     results = score([Image("a/same.png", pixels), Image("b/same.png", pixels)], name="folder:x/y")
@@ -113,6 +117,31 @@ def test_the_pictures_of_an_image_are_there(score, tiny_config, tmp_path, protoc
         place = Path(image["pictures"]["original"]).parent
         with Pillow.open(folder / f"{place}.png") as comparison:
             assert comparison.width >= 3 * image["width"] and comparison.height > image["height"]
+
+
+def unchanged(test, level, advance):
+    """Stand in for a network that restores nothing."""
+    return test.input
+
+
+@pytest.mark.parametrize(
+    "degrade, name, row",
+    [
+        ({"sigma": (25.0,)}, "CBSD68", "| FFDNet (Zhang et al. 2018), published | 31.21 / - |"),
+        ({"sigma": (0.0,), "jpeg": (40,)}, "Classic5", "| 33.77 / 0.9003 |"),
+    ],
+)
+def test_figures_stand_beside_published_ones_whose_ssim_is_not(
+    degrade, name, row, tiny_config, photographs, tmp_path
+):
+    tiny_config.degrade.update(degrade)
+    tiny_config.model.channels = 3 if name == "CBSD68" else 1
+    setting = setting_of(tiny_config)
+    methods = [baseline(setting.protocol), Method("NLRN", "network", unchanged)]
+    scored = tables([Benchmark(name, photographs[:1])], levels(tiny_config), setting)
+    results = evaluate(methods, tiny_config, scored, tmp_path, "command")
+    assert results["methods"][0]["name"] == ("noisy" if name == "CBSD68" else "JPEG")
+    assert row in (tmp_path / "results.md").read_text()
 
 
 def test_several_levels_are_several_tables(score, tiny_config, photographs):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -124,6 +125,15 @@ def test_the_summary_has_the_gain_over_the_baseline(results):
     ]
 
 
+def test_published_figures_rise_with_quality_and_fall_with_noise():
+    for protocol, channels, name, levels in [
+        ("jpeg", 1, "Classic5", (10, 20, 30, 40)), ("denoise", 3, "CBSD68", (50, 25, 15)),
+    ]:  # fmt: skip
+        rows = [published(protocol, channels, name, level) for level in levels]
+        for worse, better in itertools.pairwise(rows):
+            assert all(better[method][0] > worse[method][0] + 0.8 for method in better)
+
+
 def test_results_of_another_question_are_kept(results, tmp_path):
     folder = tmp_path / "evaluation"
     assert keep_other_results(results, folder) is None
@@ -178,6 +188,12 @@ def test_published_figures_stand_where_they_were_measured_so():
     for protocol in ("denoise_clipped", "sr_rgb"):
         assert not published(protocol, 1, "Set12", 25) | published(protocol, 1, "Set5", 2)
     assert not published("denoise", 3, "Set12", 25.0), "of grey images"
+    assert published("denoise", 3, "CBSD68", 50.0)["FFDNet (Zhang et al. 2018)"] == (27.96, None)
+    assert not published("denoise", 1, "CBSD68", 25.0), "of colour images"
+    assert len(published("jpeg", 1, "Classic5", 10)) == 3
+    assert len(published("jpeg", 1, "Classic5", 40)) == 2, "TNRD's is not printed"
+    assert not published("jpeg", 3, "Classic5", 10) | published("photo", 3, "CBSD68", 25.0)
+    assert published("sr_y", 3, "Set5", 2) == published("sr_y", 1, "Set5", 2), "of the luma"
     assert not published("denoise", 1, "folder:set12", 25.0), "who knows what that is"
     assert not published("denoise", 1, "Set12", 30.0)
 

@@ -14,7 +14,7 @@ from nlrn_jax.restoring import memory, patches, way
 from nlrn_jax.scoring.benchmarks import Benchmark, tables, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate
 from nlrn_jax.scoring.methods import Method, baseline, restore_example, way_of
-from nlrn_jax.scoring.protocols import setting_of
+from nlrn_jax.scoring.protocols import example, score_baseline, setting_of
 from nlrn_jax.scoring.validation import (
     Validator,
     checkpoints_apart,
@@ -208,6 +208,30 @@ def test_a_range_of_noise_is_validated_inside_it(network, tiny_config, photograp
     for name, value in found.items():
         assert value == pytest.approx(np.mean([figures[name] for figures in alone]))
     assert 10 < found["validation_baseline"] < 30
+
+
+@pytest.mark.parametrize(
+    "degrade, protocol, levels",
+    [
+        ({"poisson": (0.0, 20.0), "sigma": (0.0, 9.0), "jpeg": (40, 90)}, "photo", (10.0, 20.0)),
+        ({"sigma": (0.0,), "jpeg": (10, 25)}, "jpeg", (10, 20)),
+    ],
+)
+def test_a_network_is_validated_by_its_own_protocol_whatever_it_is_evaluated_by(
+    degrade, protocol, levels, network, tiny_config, photographs
+):
+    tiny_config.degrade.update(degrade)
+    found = Validator(tiny_config, photographs[:2]).score(network).figures
+    setting = setting_of(tiny_config)
+    assert setting.protocol == protocol
+    centres = [Image(name, pixels[4:20, 2:18]) for name, pixels in photographs[:2]]
+    baselines = [
+        score_baseline(example(image, setting, level), protocol, level)["psnr"]
+        for level in levels for image in centres
+    ]  # fmt: skip
+    assert found["validation_baseline"] == pytest.approx(np.mean(baselines))
+    tiny_config.evaluate.update(protocol="denoise", levels=(50.0,))
+    assert Validator(tiny_config, photographs[:2]).score(network).figures == found
 
 
 @pytest.fixture

@@ -1,0 +1,22 @@
+"""Remove Gaussian noise of any sigma from 0 to 55 grey levels from colour images, told nothing.
+
+    python -m nlrn_jax.main --config=configs/denoise_color.py:cpu \\
+        --config.data.train=folder:bsds500 \\
+        --config.data.root=TESTSETS --config.data.eval=cbsd68
+"""
+
+from ml_collections import ConfigDict
+
+from configs import denoise_25
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the recipe; with 'quick' its small form, with 'cpu' that of 2 CPU cores."""
+    config = denoise_25.get_config(variant)
+    config.model.channels = 3
+    config.degrade.sigma = (0.0, 55.0)
+    if variant == "cpu":
+        config.train.batch = 8
+        config.train.steps = 30_000
+        config.checkpoint.every = 2_000
+    return config
