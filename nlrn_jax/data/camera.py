@@ -37,7 +37,11 @@ class Camera:
     chances: tuple[float, float, float]
 
     def take(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Degrade float in [0, 1] to float32 of its shape, in 8 bits only where JPEG is the end."""
+        """Degrade float in [0, 1] to float32 of its shape.
+
+        Gaussian noise alone is neither clipped nor rounded, as papers have it; with light or JPEG
+        among what may happen, the result is that of a file, whole grey levels.
+        """
         light, electronics, file = self.chances
         if _happens(self.poisson, light, rng):
             image = add_poisson_noise(image, _level(self.poisson, rng), rng)
@@ -45,7 +49,8 @@ class Camera:
             image = add_noise(image, _level(self.sigma, rng), rng)
         if _happens(self.jpeg, file, rng):
             image = as_jpeg(image, rng.integers(self.jpeg[0], self.jpeg[-1], endpoint=True))
-        return image
+        is_file = any(self.poisson) or any(self.jpeg)
+        return to_float(to_uint8(image)) if is_file else image
 
 
 def add_poisson_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:

@@ -357,13 +357,10 @@ def test_photographs_of_any_size_give_patches(config, size, shape):
     assert_equal(take(batches(pictures(shape), config), 12), drawn)
 
 
-def test_a_photograph_is_in_bytes_where_its_end_was_a_file(config):
+def test_a_photograph_is_in_bytes(config):
     config.degrade.update(PHOTO)
-    config.data.patch = 24
-    drawn = take(batches(pictures((64, 64, 3)), config), 100)["input"]
-    whole = (abs(255 * drawn - np.rint(255 * drawn)) < 1e-3).all(axis=(1, 2, 3))
-    # 7 of 10 by JPEG, and of the others those without noise: 0.3 x 0.1 x 0.5; of 400, deviation 9.1
-    assert abs(whole.sum() - 400 * 0.715) < 4 * 9.1
+    drawn = take(batches(pictures((64, 64, 3)), config), 20)["input"]
+    np.testing.assert_allclose(255 * drawn, np.rint(255 * drawn), atol=1e-3)
 
 
 def scales_of(drawn, images, scales):

@@ -119,10 +119,18 @@ def test_light_comes_before_electronics_and_the_file_last():
     np.testing.assert_array_equal(found, as_jpeg(noisy, 60))
 
 
-def test_without_a_file_noise_is_neither_clipped_nor_rounded():
-    noisy = Camera((20.0,), (30.0,), (), ALWAYS).take(np.tile([0.0, 1.0], (30, 30)), rng)
+def test_gaussian_noise_alone_is_neither_clipped_nor_rounded():
+    noisy = Camera((), (30.0,), (), ALWAYS).take(np.tile([0.0, 1.0], (30, 30)), rng)
     assert noisy.dtype == np.float32 and noisy.min() < 0 and noisy.max() > 1
     assert (abs(255 * noisy - np.rint(255 * noisy)) > 1e-3).mean() > 0.9
+
+
+@pytest.mark.parametrize("jpeg, chance", [((), 1.0), ((90,), 0.0), ((90,), 1.0)])
+def test_what_a_camera_gives_is_a_file_whether_of_jpeg_or_not(jpeg, chance):
+    taking = Camera((20.0,), (30.0,), jpeg, (1.0, 1.0, chance))
+    taken = taking.take(np.tile([0.0, 1.0], (30, 30)), rng)
+    assert taken.dtype == np.float32 and taken.min() == 0 and taken.max() == 1
+    np.testing.assert_allclose(255 * taken, np.rint(255 * taken), atol=1e-4)
 
 
 def happened(chances, count=600):
