@@ -27,7 +27,7 @@ class Mode(NamedTuple):
 
 RESTORING = (
     "checkpoint", "input", "output", "overwrite", "scale", "memory", "max_megapixels", "exact",
-    "ensemble", "patches", "stride",
+    "ensemble", "patches", "stride", "strength",
 )  # fmt: skip
 EXPLAINING = (
     "checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale",

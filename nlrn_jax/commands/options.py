@@ -65,6 +65,9 @@ SCALE = flags.DEFINE_integer("scale", None, "which scale, of a network trained f
 MEMORY = flags.DEFINE_string("memory", None, "budget, as 4GiB; default: 4GiB or half of the free")
 EXACT = flags.DEFINE_bool("exact", False, "let tiles overlap by all of a pixel's reach")
 ENSEMBLE = flags.DEFINE_bool("ensemble", False, "average over the eight flips and turns")
+STRENGTH = flags.DEFINE(
+    arguments.Share(), "strength", 1.0, "how far to restore; 0 leaves the picture as it is"
+)
 MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels", 135, "of a picture; one that says more is taken for damage", lower_bound=0
 )

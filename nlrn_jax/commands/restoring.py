@@ -47,4 +47,5 @@ def _way(config: ConfigDict) -> Way:
         patch=patch,
         stride=stride,
         ensemble=options.ENSEMBLE.value,
+        strength=options.STRENGTH.value,
     )
