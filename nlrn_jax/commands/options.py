@@ -61,6 +61,15 @@ OUTPUT = _define_place(
     "file or folder (new: FOLDER/); default: beside the input; of an explanation, WORKDIR/explain",
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace outputs that exist")
+FORMAT = flags.DEFINE_enum(
+    "format", None, ["png", "jpeg", "jpg", "tiff", "tif", "webp", "bmp"],
+    "of the results; default: that of each picture",
+)  # fmt: skip
+QUALITY = flags.DEFINE_integer(
+    "quality", None, "of JPEG and WebP, 1 to 100; default: 95, and WebP without loss",
+    lower_bound=1, upper_bound=100,
+)  # fmt: skip
+SKIP = flags.DEFINE_bool("skip", False, "leave results that are there alone, whatever they hold")
 SCALE = flags.DEFINE_integer("scale", None, "which scale, of a network trained for several")
 MEMORY = flags.DEFINE_string("memory", None, "budget, as 4GiB; default: 4GiB or half of the free")
 EXACT = flags.DEFINE_bool("exact", False, "let tiles overlap by all of a pixel's reach")
