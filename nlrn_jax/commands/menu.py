@@ -26,8 +26,8 @@ class Mode(NamedTuple):
 
 
 RESTORING = (
-    "checkpoint", "input", "output", "format", "quality", "overwrite", "skip", "strength", "scale",
-    "memory", "max_megapixels", "exact", "ensemble", "patches", "stride",
+    "checkpoint", "input", "output", "format", "quality", "overwrite", "skip", "compare",
+    "strength", "scale", "memory", "max_megapixels", "exact", "ensemble", "patches", "stride",
 )  # fmt: skip
 EXPLAINING = (
     "checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale",

@@ -70,6 +70,7 @@ QUALITY = flags.DEFINE_integer(
     lower_bound=1, upper_bound=100,
 )  # fmt: skip
 SKIP = flags.DEFINE_bool("skip", False, "leave results that are there alone, whatever they hold")
+COMPARE = flags.DEFINE_bool("compare", False, "write one page to look at them before and after")
 SCALE = flags.DEFINE_integer("scale", None, "which scale, of a network trained for several")
 MEMORY = flags.DEFINE_string("memory", None, "budget, as 4GiB; default: 4GiB or half of the free")
 EXACT = flags.DEFINE_bool("exact", False, "let tiles overlap by all of a pixel's reach")

@@ -59,7 +59,7 @@ def read_pixels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     As `open_picture`, rounded to 8 bits; alpha is dropped.
     """
-    return _eight_bits(open_picture(path, max_pixels).pixels)
+    return eight_bits(open_picture(path, max_pixels).pixels)
 
 
 class Read(NamedTuple):
@@ -81,7 +81,7 @@ def read_all(paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> list[Read]:
             picture = _open(path, max_pixels)
         except UserError as error:
             return error
-        return Read(_eight_bits(picture.pixels), picture.notes)
+        return Read(eight_bits(picture.pixels), picture.notes)
 
     with _muted_decoders(), concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(read, paths))
@@ -114,7 +114,8 @@ def _sides(path: Path) -> tuple[int, int]:
         return (tiff if _is_tiff(file) else codec).sides(file)
 
 
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Round samples of a `Picture` to uint8."""
     if pixels.dtype == np.uint8:
         return pixels
     white = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max

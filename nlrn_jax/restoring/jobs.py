@@ -57,7 +57,7 @@ def restore_files(
     with Progress() as progress:
         for number, job in enumerate(jobs, 1):
             place = f" ({number} of {len(jobs)})" if len(jobs) > 1 else ""
-            name = _printable(job.source.name)
+            name = printable(job.source.name)
             try:
                 if not overwrite and (result := find(job)):
                     counts["done"] += 1
@@ -74,7 +74,7 @@ def restore_files(
             except (UserError, MemoryError, OSError, ValueError, RuntimeError) as error:
                 counts["failed"] += 1
                 lines = [f"error: {_one_line(job.source, error)}"]
-            for line in map(_printable, lines):
+            for line in map(printable, lines):
                 progress.say(line)
     return Tally(counts["restored"], counts["done"], counts["failed"], pairs)
 
@@ -136,7 +136,7 @@ def _finished(picture: Picture, pixels: np.ndarray, scale: int) -> Picture:
     return picture._replace(pixels=pixels, alpha=alpha, dpi=dpi, per_unit=per_unit)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     r"""Write what no terminal prints as '\n' or '\udce9': of names that hold it, or no UTF-8."""
     return "".join(
         c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") else c

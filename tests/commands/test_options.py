@@ -146,7 +146,7 @@ VALUES = {
     "at": "1,2", "states": "1", "original": "a.png", "input": "a.png", "output": "b.png",
     "overwrite": "true", "scale": "3", "memory": "4GiB", "exact": "true", "ensemble": "true",
     "patches": "45", "stride": "7", "max_megapixels": "9", "strength": "0.5",
-    "format": "png", "quality": "80", "skip": "true",
+    "format": "png", "quality": "80", "skip": "true", "compare": "true",
 }  # fmt: skip
 OF_A_MODE = {name for mode in menu.MODES.values() for name in mode.flags}
 
