@@ -571,6 +571,37 @@ def test_what_is_done_and_passed_over_shows_in_the_last_line(trained, command, t
     )
 
 
+def test_a_page_to_compare_in_lies_among_the_results_and_is_named_last(trained, command, tmp_path):
+    given = restoring(trained, "--input={}/photos", f"--output={tmp_path}/out", "--compare")
+    outcome = command(*given)
+    page = tmp_path / "out" / "compare.html"
+    assert outcome.status == 1 and outcome.out.splitlines()[-1] == f"look at it   {page}"
+    written = page.read_bytes()
+    outcome = command(*given)
+    assert outcome.status == 1 and not outcome.compilations
+    assert_one_line(outcome.err, f"{page}: exists already")
+    assert page.read_bytes() == written
+    page.unlink()
+    outcome = command(*given)  # of pictures that are done already
+    assert "1 done already" in outcome.out and page.is_file() and not outcome.compilations
+    assert command(*given, "--overwrite").out.splitlines()[-1] == f"look at it   {page}"
+
+
+def test_a_page_of_one_picture_lies_beside_its_result(trained, command, tmp_path):
+    given = ["--input={}/photos/a.png", f"--output={tmp_path}/b.jpg", "--compare", "--strength=0.5"]
+    outcome = command(*restoring(trained, *given, "--quality=80"))
+    assert outcome.status is None
+    assert outcome.out.splitlines()[-1] == f"look at it   {tmp_path}/b_compare.html"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.jpg", "b_compare.html"]
+
+
+def test_nothing_restored_is_nothing_to_compare(trained, command, tmp_path):
+    given = ["--input={}/photos/bad.png", f"--output={tmp_path}/b.png", "--compare"]
+    outcome = command(*restoring(trained, *given))
+    assert outcome.status == 1 and outcome.out.splitlines()[-1].endswith("1 failed")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_limit_of_megapixels_can_be_set(trained, command, tmp_path):
     given = restoring(trained, "--input={}/photos/a.png", f"--output={tmp_path}/a.png")
     outcome = command(*given, "--max_megapixels=0.0002")
@@ -602,6 +633,10 @@ def test_training_says_what_it_converts_and_passes_over(command, tmp_path):
         (["--input={}/good", "--memory=lots"], 1, "--memory=lots"),
         (["--input={}/good", "--memory=4.5.1GiB"], 1, "--memory=4.5.1GiB"),
         (["--input={}/good", "--scale=3"], 1, "--scale=3: the network denoises; leave it out"),
+        (["--input={}/good", "--quality=80"], 2, "--quality=80 is of JPEG and WebP"),
+        (["--input={}/good", "--format=bmp", "--quality=80"], 2, "--quality=80 is of JPEG"),
+        (["--input={}/good/0.png", "--output={}/b.tif", "--quality=80"], 2, "--quality=80 is of"),
+        (["--input={}/good/0.png", "--output={}/b.tif", "--format=png"], 1, "not of --format=png"),
         (["--input={}/good", "--patches=0"], 2, "patches"),
         (["--input={}/good", "--patches=4", "--stride=5"], 1, "--stride=5"),
         (["--input={}/good", "--checkpoint=9"], 1, "no checkpoint 9; there are newest, best"),

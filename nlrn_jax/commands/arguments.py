@@ -1,5 +1,6 @@
 """The words of the command line: written out in one way, read as paths or numbers, repeated."""
 
+import math
 import os
 import re
 import shlex
@@ -26,6 +27,19 @@ class WholeNumber(flags.IntegerParser):
             return super().convert(argument)
         except ValueError:
             raise ValueError("a whole number is needed") from None
+
+
+class Share(flags.FloatParser):
+    """Reads a number from 0 to 1."""
+
+    def __init__(self):
+        super().__init__(lower_bound=0, upper_bound=1)
+
+    def convert(self, argument: str | float) -> float:
+        value = super().convert(argument)
+        if math.isnan(value):  # which lies beyond no bound
+            raise ValueError("a number from 0 to 1 is needed")
+        return value
 
 
 class Place(flags.ArgumentParser):

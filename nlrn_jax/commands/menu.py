@@ -26,8 +26,8 @@ class Mode(NamedTuple):
 
 
 RESTORING = (
-    "weights", "checkpoint", "input", "output", "overwrite", "scale", "memory", "max_megapixels",
-    "exact", "ensemble", "patches", "stride",
+    "weights", "checkpoint", "input", "output", "format", "quality", "overwrite", "skip", "compare",
+    "strength", "scale", "memory", "max_megapixels", "exact", "ensemble", "patches", "stride",
 )  # fmt: skip
 EXPLAINING = (
     "weights", "checkpoint", "at", "states", "input", "original", "output", "overwrite", "scale",
@@ -105,7 +105,7 @@ def parse(argv: list[str]) -> list[str]:
         _require_needs()
         _require_obeyed()
     except (flags.Error, ValueError) as error:
-        _refuse(str(error))
+        refuse(str(error))
     return argv[:1]
 
 
@@ -202,6 +202,8 @@ def _require_sense(mode: str) -> None:
         raise flags.Error("--stride lies between patches: name their side too, as in --patches=45")
     if options.PATCHES.value and options.EXACT.value:
         raise flags.Error("--exact is of tiles, and --patches takes none: leave one of them out")
+    if options.SKIP.value and options.OVERWRITE.value:
+        raise flags.Error("--skip leaves results alone, --overwrite replaces them: leave one out")
     if options.DISTRIBUTED.value == "":  # such as --distributed=$UNSET: each would train by itself
         raise flags.Error("--distributed is empty: write auto, or INDEX/COUNT@HOST:PORT")
     for name, value in options.overridden().items():
@@ -214,7 +216,8 @@ def _require_sense(mode: str) -> None:
         raise flags.Error(f"--checkpoint={given}: name one, newest, best or its step{several}")
 
 
-def _refuse(message: str) -> None:
+def refuse(message: str) -> None:
+    """End with the line that says what is wrong with the flags, and status 2."""
     message = re.sub(r"\('Non-boolean argument.*", "true or false is needed", message)  # absl's
     print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
     sys.exit(2)

@@ -66,10 +66,23 @@ OUTPUT = _define_place(
     "file or folder (new: FOLDER/); default: beside the input; of an explanation, WORKDIR/explain",
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace outputs that exist")
+FORMAT = flags.DEFINE_enum(
+    "format", None, ["png", "jpeg", "jpg", "tiff", "tif", "webp", "bmp"],
+    "of the results; default: that of each picture",
+)  # fmt: skip
+QUALITY = flags.DEFINE_integer(
+    "quality", None, "of JPEG and WebP, 1 to 100; default: 95, and WebP without loss",
+    lower_bound=1, upper_bound=100,
+)  # fmt: skip
+SKIP = flags.DEFINE_bool("skip", False, "leave results that are there alone, whatever they hold")
+COMPARE = flags.DEFINE_bool("compare", False, "write one page to look at them before and after")
 SCALE = flags.DEFINE_integer("scale", None, "which scale, of a network trained for several")
 MEMORY = flags.DEFINE_string("memory", None, "budget, as 4GiB; default: 4GiB or half of the free")
 EXACT = flags.DEFINE_bool("exact", False, "let tiles overlap by all of a pixel's reach")
 ENSEMBLE = flags.DEFINE_bool("ensemble", False, "average over the eight flips and turns")
+STRENGTH = flags.DEFINE(
+    arguments.Share(), "strength", 1.0, "how far to restore; 0 leaves the picture as it is"
+)
 MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels", 135, "of a picture; one that says more is taken for damage", lower_bound=0
 )

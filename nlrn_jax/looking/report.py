@@ -1,13 +1,9 @@
 """An evaluation as one page to look at: `report.html`, self-contained, for any browser.
 
-`results.json` and the pictures beside it become the page's data; `page/` holds its HTML, style and
-script, which draw tables, pictures and curves from that data.
+`results.json` and the pictures beside it become the page's data, from which the scripts of `page/`
+draw tables, pictures and curves.
 """
 
-import base64
-import html
-import importlib.resources
-import io
 import itertools
 import json
 import re
@@ -15,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.looking.album import Album, filled
 from nlrn_jax.pictures.colours import palette
 from nlrn_jax.pictures.files import read_pixels
 from nlrn_jax.training.record import gains, read_record
@@ -28,7 +24,10 @@ PICTURED = 12  # images of a table whose pictures are in the page: half the wors
 PICTURE_BYTES = 48 * 2**20  # of pictures in a page, shared by its tables
 EXPLAINED = 12  # newest pictures of `--mode=explain` of each run
 POINTS = 600  # of a curve
-SCRIPTS = ("dom.js", "tables.js", "gestures.js", "viewer.js", "curves.js", "page.js")
+SCRIPTS = (
+    "dom.js", "tables.js", "gestures.js", "viewer.js", "gallery.js", "facts.js", "curves.js",
+    "report.js",
+)  # fmt: skip
 
 
 def write_report(folder: str | Path, runs: Sequence[str | Path] = ()) -> Path:
@@ -60,7 +59,7 @@ def write_report(folder: str | Path, runs: Sequence[str | Path] = ()) -> Path:
             "run --mode=evaluate again"
         ) from error
     path = folder / "report.html"
-    write_text(path, _page(data))
+    write_text(path, filled(data, SCRIPTS))
     return path
 
 
@@ -73,22 +72,9 @@ def _read_results(path: Path) -> dict:
         raise UserError(f"{path}: not JSON ({error}); run --mode=evaluate again") from error
 
 
-def _page(data: dict) -> str:
-    """Fill the template. Of the data no character can end the script that holds it."""
-    files = importlib.resources.files("nlrn_jax.looking") / "page"
-
-    def text(name: str) -> str:
-        return (files / name).read_text(encoding="utf-8")
-
-    page = text("page.html").replace("{{title}}", html.escape(data["title"]))
-    page = page.replace("{{style}}", text("page.css"))
-    page = page.replace("{{script}}", "\n".join(map(text, SCRIPTS)))
-    return page.replace("{{data}}", json.dumps(data, allow_nan=False).replace("<", "\\u003c"))
-
-
 def _page_data(results: dict, folder: Path, runs: list[Path]) -> dict:
     """Return all that the page shows; pictures are numbers in its list of pictures."""
-    album = _Album()
+    album = Album()
     share = PICTURE_BYTES // max(1, len(results["tables"]))
     facts = ("protocol", "seed", "date", "commit", "command")
     return {
@@ -109,41 +95,14 @@ def _title(results: dict) -> str:
     return f"{task}: {', '.join(dict.fromkeys(t['benchmark'] for t in results['tables']))}"
 
 
-class _Album:
-    """The pictures of a page, each once, as data URIs."""
-
-    def __init__(self):
-        self.pictures = []
-        self._places = {}
-
-    def add(self, path: Path) -> int:
-        """Embed a PNG file as it is; return its number."""
-        place = self._places.setdefault(path, len(self.pictures))
-        if place == len(self.pictures):
-            self._append(path.read_bytes())
-        return place
-
-    def draw(self, indices: np.ndarray, colours: np.ndarray) -> int:
-        """Embed uint8 [H, W] indices of uint8 [256, 3] colours; return the number."""
-        picture = Pillow.fromarray(indices)
-        picture.putpalette(colours.tobytes())
-        file = io.BytesIO()
-        picture.save(file, "PNG", optimize=True)
-        self._append(file.getvalue())
-        return len(self.pictures) - 1
-
-    def _append(self, content: bytes) -> None:
-        encoded = base64.b64encode(content).decode("ascii")
-        self.pictures.append(f"data:image/png;base64,{encoded}")
-
-
-def _table(table: dict, results: dict, folder: Path, album: _Album, share: int) -> dict:
+def _table(table: dict, results: dict, folder: Path, album: Album, share: int) -> dict:
     baseline, ours = _compared(results["methods"], table)
     images = [
         {
             "name": image["name"],
             "height": image["height"],
             "width": image["width"],
+            "notes": [],
             "figures": image["figures"],
             "gain": _gain(image["figures"], baseline, ours),
             "start": ["baseline" if baseline is None else baseline, ours or "original"],
@@ -188,7 +147,7 @@ def _pictured(images: list[dict], entries: list[dict], folder: Path, share: int)
     return chosen
 
 
-def _views(entry: dict, baseline: str | None, folder: Path, album: _Album) -> list[dict]:
+def _views(entry: dict, baseline: str | None, folder: Path, album: Album) -> list[dict]:
     """Return the pictures of an image: input, baseline, methods, original, with error maps."""
     paths, figures = dict(entry["pictures"]), entry["figures"]
     original = read_pixels(folder / paths["original"])
@@ -242,7 +201,7 @@ def _thinned(line: list[list[float]]) -> list[list[float]]:
     return [[float(value) for value in np.mean(group, axis=0)] for group in groups]
 
 
-def _explanations(run: Path, album: _Album) -> list[dict]:
+def _explanations(run: Path, album: Album) -> list[dict]:
     """Return the newest explanations of a run."""
     newest = sorted((run / "explain").glob("*.png"), key=lambda path: path.stat().st_mtime)
     return [

@@ -121,14 +121,17 @@ def _plain_mode(opened: Image.Image) -> str:
     return mode + "A" if opened.has_transparency_data else mode
 
 
-def encode(picture: Picture, format: str) -> bytes:
-    """Encode in a format that can hold the picture: PNG, BMP or WEBP without loss, or JPEG."""
+def encode(picture: Picture, format: str, quality: int | None = None) -> bytes:
+    """Encode in a format that can hold the picture: PNG, BMP or WEBP without loss, or JPEG.
+
+    A quality, 1..100, is of JPEG (None: 95), and of WebP with loss.
+    """
     if format == "PNG":
         return png.encode(picture)
     options = {
-        "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+        "JPEG": {"quality": quality or 95, "subsampling": "4:4:4"},
         "BMP": {},
-        "WEBP": {"lossless": True, "exact": True},
+        "WEBP": {"exact": True} | ({"quality": quality} if quality else {"lossless": True}),
     }[format]
     carried = {"icc_profile": picture.icc_profile, "dpi": picture.dpi, "xmp": picture.xmp}
     carried["exif"] = picture.exif and b"Exif\0\0" + picture.exif

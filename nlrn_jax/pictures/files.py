@@ -31,6 +31,7 @@ from nlrn_jax.pictures.formats import (
 )
 from nlrn_jax.pictures.picture import MAX_PIXELS, Picture
 
+FREE_ENDINGS = (".png", ".tif")  # one of them holds any picture
 _SHOWN = 5  # files that cannot be read, with their reasons
 
 
@@ -58,7 +59,7 @@ def read_pixels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     As `open_picture`, rounded to 8 bits; alpha is dropped.
     """
-    return _eight_bits(open_picture(path, max_pixels).pixels)
+    return eight_bits(open_picture(path, max_pixels).pixels)
 
 
 class Read(NamedTuple):
@@ -80,7 +81,7 @@ def read_all(paths: Sequence[Path], max_pixels: int = MAX_PIXELS) -> list[Read]:
             picture = _open(path, max_pixels)
         except UserError as error:
             return error
-        return Read(_eight_bits(picture.pixels), picture.notes)
+        return Read(eight_bits(picture.pixels), picture.notes)
 
     with _muted_decoders(), concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(read, paths))
@@ -113,7 +114,8 @@ def _sides(path: Path) -> tuple[int, int]:
         return (tiff if _is_tiff(file) else codec).sides(file)
 
 
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Round samples of a `Picture` to uint8."""
     if pixels.dtype == np.uint8:
         return pixels
     white = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
@@ -211,7 +213,7 @@ def check_output(
 def fitting(path: Path, picture: Picture, shape: tuple[int, ...]) -> Path:
     """Return a name for a result of this shape: the given one, or one with an ending more."""
     held = (picture.pixels.dtype, picture.alpha is not None, shape)
-    ends = ("", ".png", ".tif")
+    ends = ("", *FREE_ENDINGS)
     return next(p for p in (Path(f"{path}{end}") for end in ends) if not _misfit(p.suffix, *held))
 
 
@@ -224,11 +226,14 @@ def _exists(path: Path) -> str:
     return f"{path}: exists already; remove it, name another --output, or give --overwrite"
 
 
-def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) -> tuple[str, ...]:
+def save_picture(
+    path: str | Path, picture: Picture, overwrite: bool = False, quality: int | None = None
+) -> tuple[str, ...]:
     """Write a picture in the format of the path's extension, whole or not at all.
 
-    Without loss, but for JPEG: quality 95, chroma not subsampled. What travels with the pixels is
-    kept where the format has a place (WebP: grey as RGB). Parent folders are made.
+    Without loss, but for JPEG (of this quality, or 95; chroma not subsampled) and for WebP of a
+    quality. What travels with the pixels is kept where the format has a place (WebP: grey as RGB).
+    Parent folders are made.
 
     Returns:
       What was left out, a line each.
@@ -241,7 +246,7 @@ def save_picture(path: str | Path, picture: Picture, overwrite: bool = False) ->
     _check_arrays(path, picture)
     has_alpha = picture.alpha is not None
     check_output(path, picture.pixels.dtype, has_alpha, picture.pixels.shape, overwrite)
-    content, notes = _encoded(path, picture)
+    content, notes = _encoded(path, picture, quality)
     try:
         with (writing.replaced if overwrite else writing.created)(path) as temporary:
             temporary.write_bytes(content)
@@ -259,22 +264,23 @@ def write_pixels(path: str | Path, pixels: np.ndarray) -> None:
     save_picture(path, Picture(pixels), overwrite=True)
 
 
-def _encoded(path: Path, picture: Picture) -> tuple[bytes, tuple[str, ...]]:
+def _encoded(path: Path, picture: Picture, quality: int | None) -> tuple[bytes, tuple[str, ...]]:
     kind = by_ending(path.suffix)
     fit, notes = fitted(kind, _told(picture))
     try:
-        return _bytes(kind, fit), notes
+        return _bytes(kind, fit, quality), notes
     except Exception as error:  # of an odd profile, say: better the pixels alone than nothing
         note = f"all but the pixels left out: {kind.name} cannot hold it ({_words(error)})"
     try:
-        return _bytes(kind, Picture(picture.pixels, picture.alpha)), (*notes, note)
+        bare = Picture(picture.pixels, picture.alpha)
+        return _bytes(kind, bare, quality), (*notes, note)
     except Exception as error:
         reason = f"cannot be encoded as {kind.name} ({_words(error)})"
         raise UserError(f"{path}: {reason}; name another format") from error
 
 
-def _bytes(kind: Format, picture: Picture) -> bytes:
-    return tiff.encode(picture) if kind is TIFF else codec.encode(picture, kind.name)
+def _bytes(kind: Format, picture: Picture, quality: int | None) -> bytes:
+    return tiff.encode(picture) if kind is TIFF else codec.encode(picture, kind.name, quality)
 
 
 def _told(picture: Picture) -> Picture:

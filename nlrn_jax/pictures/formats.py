@@ -88,6 +88,11 @@ def misfit(format: Format, dtype: np.dtype, has_alpha: bool, shape: tuple[int, .
     return ""
 
 
+def holders(dtype: np.dtype, has_alpha: bool, shape: tuple[int, ...]) -> list[Format]:
+    """Return the formats that can hold such samples."""
+    return [format for format in FORMATS if not misfit(format, dtype, has_alpha, shape)]
+
+
 def fitted(format: Format, picture: Picture) -> tuple[Picture, tuple[str, ...]]:
     """Leave out what a format has no place for; return notes of it too."""
     homeless = {name for name in _CALLED if getattr(picture, name) and name not in format.keeps}

@@ -2,6 +2,7 @@
 
 Read in this order, from the entry down:
     jobs      picture files, one or a folder of them
+    targets   which, and where each result goes
     forecast  how long a large one will take
     hidden    colours under full transparency
     way       in which way they are restored

@@ -37,6 +37,7 @@ def restore(
     memory: int | None = None,
     exact: bool = False,
     ensemble: bool = False,
+    strength: float = 1.0,
     advance: Advance | None = None,
 ) -> np.ndarray:
     """Restore a picture; with `scale`, enlarge it.
@@ -50,6 +51,8 @@ def restore(
       memory: bytes that the computation may take; None is `memory.default_memory()`.
       exact: let tiles overlap by all of a pixel's reach, so that they equal the whole.
       ensemble: average over the eight flips and turns.
+      strength: how far to go from the picture (0: as it is, or its bicubic enlargement; the network
+        is not asked) to its restoration (1).
       advance: called with the fraction done since the last call.
 
     Returns:
@@ -61,7 +64,8 @@ def restore(
 
     Raises:
       UserError: the image does not suit the network, its values are NaN or not of a picture with
-        white at 1, the scale is not a whole number, or the memory does not suffice.
+        white at 1, the scale is not a whole number, the strength not of 0..1, or the memory does
+        not suffice.
     """
     model = model.clone(neighborhood=model.window if neighborhood is None else neighborhood)
     memory = default_memory() if memory is None else memory
@@ -71,7 +75,10 @@ def restore(
         tiling = choose_tiling(model, pixels.shape[:2], memory, halo)
         return restore_tiling(tiling, variables, pixels, advance)
 
-    return restore_by(by_tiles, model, image, scale=scale, ensemble=ensemble, advance=advance)
+    return restore_by(
+        by_tiles, model, image,
+        scale=scale, ensemble=ensemble, strength=strength, advance=advance,
+    )  # fmt: skip
 
 
 def restore_by(
@@ -81,17 +88,20 @@ def restore_by(
     *,
     scale: int = 1,
     ensemble: bool = False,
+    strength: float = 1.0,
     advance: Advance | None = None,
 ) -> np.ndarray:
     """Enlarge and restore a picture by `plane`, which takes and gives the network's channels.
 
     Other arguments, returns and errors as those of `restore`.
     """
-    image, scale = np.asarray(image), _whole(scale)
+    image, scale, strength = np.asarray(image), _whole(scale), _share(strength)
+    if not strength:
+        return _untouched(image, scale, advance)
     if model.channels == 3 and (image.ndim == 2 or image.shape[2:] == (1,)):
         colour = np.stack([image.reshape(image.shape[:2])] * 3, axis=-1)
         restored = restore_by(plane, model, to_float(colour), scale=scale, ensemble=ensemble,
-                              advance=advance)  # fmt: skip
+                              strength=strength, advance=advance)  # fmt: skip
         return _like(image, grey(restored).reshape(*restored.shape[:2], *image.shape[2:]))
     one = image[..., 0] if _is_colour(model, image) else image
     network_input(model, one)  # says what does not suit
@@ -105,6 +115,7 @@ def restore_by(
         return plane(pixels, share)
 
     way = _averaged(once) if ensemble else once
+    way = _in_part(way, strength) if strength < 1 else way
     if split:  # each in its own time, since a large picture's three are much in float
         restored = (way(to_float(channel)) for channel in np.moveaxis(image, -1, 0))
         return np.stack([_like(image, channel) for channel in restored], -1)
@@ -118,6 +129,13 @@ def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
     """Enlarge by bicubic interpolation alone, keeping the dtype: what alpha gets."""
     image = np.asarray(image)
     return _like(image, bicubic_resize(to_float(image), scale))
+
+
+def _untouched(image: np.ndarray, scale: int, advance: Advance | None) -> np.ndarray:
+    """Return what no strength leaves: the picture, or its bicubic enlargement."""
+    if advance:
+        advance(1.0)
+    return enlarge(image, scale) if scale > 1 else image.copy()
 
 
 def restore_tiling(
@@ -185,6 +203,17 @@ def _averaged(way: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray],
     return average
 
 
+def _in_part(
+    way: Callable[[np.ndarray], np.ndarray], strength: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Go but a part of the way from float32 pixels to their restoration."""
+
+    def part(pixels: np.ndarray) -> np.ndarray:
+        return pixels + np.float32(strength) * (way(pixels) - pixels)
+
+    return part
+
+
 def _is_colour(model: NLRN, image: np.ndarray) -> bool:
     """Tell whether a colour picture meets a network of one channel."""
     return model.channels == 1 and np.ndim(image) == 3 and np.shape(image)[-1] == 3
@@ -219,3 +248,18 @@ def _whole(scale: float) -> int:
     if whole < 1 or whole != scale:
         raise UserError(f"{scale=} should be a whole number: 1 to denoise, 2, 3, ... to enlarge")
     return whole
+
+
+def _share(strength: float) -> float:
+    """Return the strength as a float.
+
+    Raises:
+      UserError: it is not a number from 0 to 1.
+    """
+    try:
+        share = float(strength)
+    except (TypeError, ValueError):
+        share = np.nan
+    if not 0 <= share <= 1:  # NaN too
+        raise UserError(f"{strength=} should be from 0, the picture itself, to 1, its restoration")
+    return share

@@ -30,6 +30,7 @@ class Way(NamedTuple):
       stride: between patches, pixels.
       batch: patches at a time, or fewer where they do not fit the memory.
       ensemble: average over the eight flips and turns.
+      strength: how far to go from the picture (0) to its restoration (1), as `restore` says.
     """
 
     scale: int = 1
@@ -39,6 +40,7 @@ class Way(NamedTuple):
     stride: int = 7
     batch: int = 16
     ensemble: bool = False
+    strength: float = 1.0
 
 
 def require_memory(model: NLRN, way: Way, shape: tuple[int, int]) -> None:
@@ -61,7 +63,7 @@ def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
     def once(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
         return restore(
             model, variables, pixels, scale=way.scale, memory=way.memory, exact=way.exact,
-            ensemble=way.ensemble, advance=advance,
+            ensemble=way.ensemble, strength=way.strength, advance=advance,
         )  # fmt: skip
 
     def patches_of_plane(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:
@@ -72,7 +74,7 @@ def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
     def by_patches(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
         return restore_by(
             patches_of_plane, model, pixels,
-            scale=way.scale, ensemble=way.ensemble, advance=advance,
+            scale=way.scale, ensemble=way.ensemble, strength=way.strength, advance=advance,
         )  # fmt: skip
 
     return by_patches if way.patch else once

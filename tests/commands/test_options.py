@@ -148,7 +148,8 @@ VALUES = {
     "distributed": "auto", "runs": "a,b", "checkpoint": "best", "topology": "v5e:4x4",
     "at": "1,2", "states": "1", "original": "a.png", "input": "a.png", "output": "b.png",
     "overwrite": "true", "scale": "3", "memory": "4GiB", "exact": "true", "ensemble": "true",
-    "patches": "45", "stride": "7", "max_megapixels": "9",
+    "patches": "45", "stride": "7", "max_megapixels": "9", "strength": "0.5",
+    "format": "png", "quality": "80", "skip": "true", "compare": "true",
 }  # fmt: skip
 OF_A_MODE = {name for mode in menu.MODES.values() for name in mode.flags}
 
@@ -212,6 +213,16 @@ def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, 
         ("study", ["--config=configs/sr_x3.py"], "given twice"),
         ("train", ["--config.train.steps=many"], "=many: a whole number is needed"),
         ("train", ["--config.model.propagate=maybe"], "=maybe: true or false is needed"),
+        ("restore", ["--strength=1.5"], "--strength=1.5"),
+        ("restore", ["--strength=-0.1"], "--strength=-0.1"),
+        ("restore", ["--strength=nan"], "--strength=nan: a number from 0 to 1 is needed"),
+        ("restore", ["--strength=half"], "--strength=half"),
+        ("restore", ["--format=gif"], "--format=gif"),
+        ("restore", ["--format="], "--format="),
+        ("restore", ["--quality=0"], "--quality=0"),
+        ("restore", ["--quality=101"], "--quality=101"),
+        ("restore", ["--quality=best"], "--quality=best"),
+        ("restore", ["--skip", "--overwrite"], "--skip leaves results alone"),
         ("restore", ["--overwrite=maybe"], "--overwrite=maybe: true or false is needed"),
     ],
 )

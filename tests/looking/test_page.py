@@ -1,36 +1,14 @@
 """The page of an evaluation in a browser: its slider moves, its tables sort, its panes agree."""
 
-import importlib.util
-import shutil
+import functools
 
 import numpy as np
 import pytest
 from test_report import METHODS, NASTY, write_results
+from windows import DESKTOP, PHONE
 
 from nlrn_jax.looking.report import write_report
 from nlrn_jax.pictures.files import write_pixels
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed", allow_module_level=True)
-if importlib.util.find_spec("playwright") is None:
-    pytest.skip("playwright is not installed: pip install playwright", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -52,26 +30,9 @@ def report(photographs, tmp_path):
 
 
 @pytest.fixture
-def opened(browser, report):
-    """Return a function that opens the report in a window; what goes wrong there fails the test."""
-    contexts, wrong = [], []
-
-    def opened(window=DESKTOP, **settings):
-        contexts.append(browser.new_context(viewport=window, **settings))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: wrong.append(request.url[:80])
-                if not request.url.startswith(("file:", "data:")) else None)  # fmt: skip
-        page.set_default_timeout(5000)
-        page.goto(report.as_uri())
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not wrong
+def opened(open_page, report):
+    """Return a function that opens the report in a window."""
+    return functools.partial(open_page, report)
 
 
 def column(page, index):

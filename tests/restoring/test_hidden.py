@@ -8,7 +8,8 @@ from nlrn_jax.data.pixels import to_float
 from nlrn_jax.pictures.files import open_picture, save_picture
 from nlrn_jax.pictures.picture import Picture
 from nlrn_jax.restoring.hidden import filled, put_back
-from nlrn_jax.restoring.jobs import Job, restore_file
+from nlrn_jax.restoring.jobs import restore_file
+from nlrn_jax.restoring.targets import Job
 
 WHITE = {np.uint8: 255, np.uint16: 65535, np.float32: 1}
 

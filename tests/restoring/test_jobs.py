@@ -14,15 +14,10 @@ from PIL import Image, PngImagePlugin
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import codec
 from nlrn_jax.pictures.files import open_picture, save_picture
+from nlrn_jax.pictures.formats import FORMATS, JPEG, PNG, WEBP
 from nlrn_jax.pictures.picture import Picture
-from nlrn_jax.restoring.jobs import (
-    Job,
-    _finished,
-    find_jobs,
-    restore_file,
-    restore_files,
-    summary,
-)
+from nlrn_jax.restoring.jobs import _finished, restore_file, restore_files, summary
+from nlrn_jax.restoring.targets import Job, find_jobs
 
 
 def invert(pixels, advance):
@@ -198,8 +193,8 @@ def test_a_second_run_finds_no_results_wherever_they_lie(
     assert (tally.restored, tally.failed) == (len(jobs), 0) and jobs
     again, _ = find_jobs(source, out, "_restored")
     assert again == jobs
-    assert restore_files(again, invert, 1) == (0, len(jobs), 0)
-    assert restore_files(again, invert, 1, overwrite=True) == (len(jobs), 0, 0)
+    assert restore_files(again, invert, 1)[:3] == (0, len(jobs), 0)
+    assert restore_files(again, invert, 1, overwrite=True)[:3] == (len(jobs), 0, 0)
     assert {path: path.read_bytes() for path in originals} == originals
 
 
@@ -276,9 +271,9 @@ def test_what_the_format_of_a_picture_cannot_hold_gets_another_ending(tmp_path):
     head = struct.pack("<2sIII", b"BM", 14 + 108 + 120, 0, 14 + 108)
     (tmp_path / "in" / "a.bmp").write_bytes(head + size + samples.tobytes())
     jobs, _ = find_jobs(tmp_path / "in", tmp_path / "out", "_restored")
-    assert restore_files(jobs, invert, 1) == (1, 0, 0)
+    assert restore_files(jobs, invert, 1)[:3] == (1, 0, 0)
     assert (open_picture(tmp_path / "out" / "a.bmp.png").alpha == 100).all()
-    assert restore_files(jobs, invert, 1) == (0, 1, 0)
+    assert restore_files(jobs, invert, 1)[:3] == (0, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -318,21 +313,21 @@ def test_what_goes_wrong_with_one_picture_does_not_stop_the_rest(folder, capsys,
         return seen
 
     jobs, _ = find_jobs(folder, None, "_restored")
-    assert restore_files(jobs, breaks, 1) == (1, 0, 1)
+    assert restore_files(jobs, breaks, 1)[:3] == (1, 0, 1)
     assert "error: " in capsys.readouterr().out
 
 
 def test_an_encoder_that_fails_on_one_picture_does_not_stop_the_rest(folder, monkeypatch):
     encode = codec.encode
 
-    def fails(picture, format):
+    def fails(picture, format, quality):
         if format == "PNG":
             raise TypeError("what now?")
-        return encode(picture, format)
+        return encode(picture, format, quality)
 
     monkeypatch.setattr(codec, "encode", fails)
     jobs, _ = find_jobs(folder, None, "_restored")
-    assert restore_files(jobs, invert, 1) == (1, 0, 1)
+    assert restore_files(jobs, invert, 1)[:3] == (1, 0, 1)
 
 
 def test_what_is_done_is_neither_done_again_nor_failed(folder):
@@ -344,7 +339,7 @@ def test_what_is_done_is_neither_done_again_nor_failed(folder):
         return invert(seen, advance)
 
     tally = restore_files(jobs, only_the_other, 1)
-    assert tally == (1, 1, 0)
+    assert tally[:3] == (1, 1, 0)
     assert summary(tally, passed) == (
         "restored 1 of 2 pictures, 1 done already, 0 failed; passed over: 1 .txt"
     )
@@ -353,7 +348,7 @@ def test_what_is_done_is_neither_done_again_nor_failed(folder):
 def test_a_copy_of_the_source_is_no_result(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "out")
     jobs, _ = find_jobs(folder, tmp_path / "out", "_restored")
-    assert restore_files(jobs, invert, 1) == (0, 0, 2)
+    assert restore_files(jobs, invert, 1)[:3] == (0, 0, 2)
 
 
 def test_pictures_whose_results_would_meet_lie_apart(tmp_path):
@@ -363,14 +358,14 @@ def test_pictures_whose_results_would_meet_lie_apart(tmp_path):
     Image.fromarray(255 - pixels()).save(photos / "c.png.jpg")
     jobs, _ = find_jobs(photos, tmp_path / "out", "_restored")
     assert {job.target.name for job in jobs} == {"c.png.jpg", "c.png_2.jpg"}
-    assert restore_files(jobs, invert, 1) == (2, 0, 0)
-    assert restore_files(jobs, invert, 1) == (0, 2, 0)
+    assert restore_files(jobs, invert, 1)[:3] == (2, 0, 0)
+    assert restore_files(jobs, invert, 1)[:3] == (0, 2, 0)
 
 
 def test_a_name_that_is_too_long_does_not_stop_the_others(folder):
     (folder / "a.png").rename(folder / f"{'x' * 251}.png")
     jobs, _ = find_jobs(folder, folder, "_restored")
-    assert restore_files(jobs, invert, 1) == (1, 0, 1)
+    assert restore_files(jobs, invert, 1)[:3] == (1, 0, 1)
 
 
 def test_a_file_is_no_folder_for_results(folder, tmp_path):
@@ -382,7 +377,7 @@ def test_a_file_is_no_folder_for_results(folder, tmp_path):
 def test_another_picture_in_the_place_of_a_result_is_not_taken_for_it(folder, tmp_path):
     save_picture(tmp_path / "out.png", Picture(pixels(shape=(7, 5, 3))))
     assert run(folder / "a.png", tmp_path / "out.png") == 1
-    assert restore_files([Job(folder / "a.png", tmp_path / "out.png")], double, 2) == (0, 0, 1)
+    assert restore_files([Job(folder / "a.png", tmp_path / "out.png")], double, 2)[:3] == (0, 0, 1)
 
 
 def test_a_picture_with_a_long_text_is_done_too(tmp_path):
@@ -390,8 +385,8 @@ def test_a_picture_with_a_long_text_is_done_too(tmp_path):
     text.add_itxt("workflow", "b" * 1_200_000, zip=True)
     Image.fromarray(pixels()).save(tmp_path / "a.png", pnginfo=text)
     jobs, _ = find_jobs(tmp_path / "a.png", None, "_restored")
-    assert restore_files(jobs, invert, 1) == (1, 0, 0)
-    assert restore_files(jobs, invert, 1) == (0, 1, 0)
+    assert restore_files(jobs, invert, 1)[:3] == (1, 0, 0)
+    assert restore_files(jobs, invert, 1)[:3] == (0, 1, 0)
 
 
 def test_a_turned_picture_is_done_when_its_upright_result_is_there(tmp_path):
@@ -399,8 +394,8 @@ def test_a_turned_picture_is_done_when_its_upright_result_is_there(tmp_path):
     turned[0x0112] = 6
     Image.fromarray(pixels()).save(tmp_path / "a.jpg", exif=turned)
     jobs, _ = find_jobs(tmp_path / "a.jpg", None, "_x2")
-    assert restore_files(jobs, double, 2) == (1, 0, 0)
-    assert restore_files(jobs, double, 2) == (0, 1, 0)
+    assert restore_files(jobs, double, 2)[:3] == (1, 0, 0)
+    assert restore_files(jobs, double, 2)[:3] == (0, 1, 0)
 
 
 def test_the_limit_of_pixels_is_the_callers(folder, capsys):
@@ -432,3 +427,109 @@ def test_nothing_to_restore_says_so(tmp_path):
         find_jobs(tmp_path / "nowhere", None, "_x")
     with pytest.raises(UserError, match="no picture in it"):
         find_jobs(tmp_path, None, "_x")
+
+
+# ---- a format that is asked for, a quality, results left alone
+
+
+def restored(source, format, output=None, **settings):
+    """Restore pictures into a format; return the tally, and the results' names and formats."""
+    jobs, _ = find_jobs(source, output, "_restored", format)
+    tally = restore_files(jobs, invert, 1, **settings)
+    return tally, {pair.result.name: format_of(pair.result) for pair in tally.pairs}
+
+
+def format_of(path):
+    with Image.open(path) as read:
+        return read.format
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+def test_all_results_of_a_folder_are_of_the_format_that_is_asked_for(folder, format):
+    tally, results = restored(folder, format)
+    assert tally[:3] == (2, 0, 0)
+    end = format.endings[0]
+    assert results == {f"a{end}": format.name, f"b{end}": format.name}
+    again, same = restored(folder, format)
+    assert again[:3] == (0, 2, 0) and same == results
+    assert again.pairs == tally.pairs
+
+
+def test_one_picture_in_another_format_lies_beside_itself(folder):
+    _, results = restored(folder / "a.png", WEBP)
+    assert results == {"a_restored.webp": "WEBP"}
+    np.testing.assert_array_equal(
+        open_picture(folder / "a_restored.webp").pixels, 255 - pixels()
+    )  # WebP is without loss unless a quality is given
+    assert {job.source.name for job in find_jobs(folder, None, "_restored")[0]} == {
+        "a.png", "b.bmp"
+    }  # fmt: skip
+
+
+def test_a_format_that_cannot_hold_a_picture_is_a_line_and_the_rest_goes_on(folder, capsys):
+    save_picture(folder / "deep.png", Picture(pixels(np.uint16)))
+    save_picture(folder / "clear.png", Picture(pixels(), np.full((6, 5), 9, np.uint8)))
+    tally, results = restored(folder, JPEG)
+    assert tally[:3] == (2, 0, 2) and set(results) == {"a.jpg", "b.jpg"}
+    errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
+    assert [line.rpartition("/")[2] for line in errors] == [
+        "clear.png: JPEG cannot hold transparency; restore it with --format=png or tiff or webp",
+        "deep.png: JPEG cannot hold uint16; restore it with --format=png or tiff",
+    ]
+    assert {path.name for path in folder.with_name("photos_restored").rglob("*.*")} == set(results)
+
+
+def test_results_that_would_meet_keep_their_old_endings_and_none_is_taken_for_another(folder):
+    Image.fromarray(255 - pixels()).save(folder / "a.bmp")
+    tally, results = restored(folder, PNG)
+    assert tally[:3] == (3, 0, 0) and set(results) == {"a.bmp.png", "a.png.png", "b.png"}
+    Image.fromarray(pixels() // 2).save(folder / "b.webp")
+    Image.fromarray(pixels() // 2).save(folder / "sub" / "b.webp")
+    tally, results = restored(folder, PNG)
+    assert tally[:3] == (3, 2, 0)
+    assert {path.parent.name + "/" + path.name for _, path in tally.pairs} == {
+        "photos_restored/a.bmp.png", "photos_restored/a.png.png", "photos_restored/b.png",
+        "sub/b.bmp.png", "sub/b.webp.png",
+    }  # fmt: skip
+
+
+def test_the_quality_is_that_of_jpeg_and_of_webp_and_of_nothing_else(tmp_path):
+    rng = np.random.default_rng(0)
+    save_picture(tmp_path / "a.png", Picture(rng.integers(0, 256, (64, 64, 3), np.uint8)))
+    sizes = {}
+    for format in (JPEG, WEBP, PNG):
+        for quality in (None, 10, 95):
+            folder = tmp_path / f"{format.name}_{quality}"
+            restored(tmp_path / "a.png", format, f"{folder}/", quality=quality)
+            (path,) = folder.iterdir()
+            sizes[format.name, quality] = path.read_bytes()
+    assert len(sizes["JPEG", 10]) < len(sizes["JPEG", 95]) / 2
+    assert sizes["JPEG", 95] == sizes["JPEG", None]
+    assert len(sizes["WEBP", 10]) < len(sizes["WEBP", 95]) < len(sizes["WEBP", None])
+    assert sizes["PNG", 10] == sizes["PNG", None]
+
+
+def test_what_is_there_is_left_alone_whatever_it_holds(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"mine")
+    jobs, _ = find_jobs(folder, tmp_path / "out", "_restored")
+    assert restore_files(jobs, invert, 1)[:3] == (1, 0, 1)  # no picture of that size: no result
+    tally = restore_files(jobs, invert, 1, skip=True)
+    assert tally[:3] == (0, 2, 0)
+    assert {pair.result.name for pair in tally.pairs} == {"a.png", "b.bmp"}
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
+
+
+def test_skipping_takes_neither_the_input_nor_a_folder_for_a_result(folder, tmp_path):
+    (tmp_path / "out.png").mkdir()
+    for target in (folder / "a.png", tmp_path / "out.png"):
+        assert restore_files([Job(folder / "a.png", target)], invert, 1, skip=True)[:3] == (0, 0, 1)
+
+
+def test_the_pairs_are_in_the_order_of_the_pictures_and_without_what_failed(folder):
+    (folder / "0.png").write_bytes(b"no picture")
+    jobs, _ = find_jobs(folder, None, "_restored")
+    restore_files(jobs[2:], invert, 1)
+    pairs = restore_files(jobs, invert, 1).pairs
+    assert [pair.source.name for pair in pairs] == ["a.png", "b.bmp"]
+    assert all(pair.result.is_file() for pair in pairs)

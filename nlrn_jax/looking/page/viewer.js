@@ -1,8 +1,8 @@
 const MOST_ZOOM = 16;
 const STEP = 1.5; // of a button or key
 
-// Shows one image at a time: two of its pictures behind a divider, and all of them below with
-// their error maps. One zoom and offset, as CSS variables of the root, move every pane.
+// Shows one image at a time: two of its pictures behind a divider, and all of them below, with
+// their figures and error maps where there are any. One zoom and offset, as CSS variables of the root, move every pane.
 // `step(image, by)` is to show another one.
 function viewer(pictures, step) {
   const state = { zoom: 1, x: 0, y: 0, left: null, right: null, image: null };
@@ -52,7 +52,8 @@ function viewer(pictures, step) {
 
   function show(image) {
     state.image = image;
-    title.replaceChildren(image.name, " ", element("small", {}, `${image.width} × ${image.height}`));
+    const words = [`${image.width} × ${image.height}`, ...image.notes].join(", ");
+    title.replaceChildren(image.name, " ", element("small", {}, words));
     const labels = image.views.map((view) => view.label);
     for (const select of [left, right]) select.replaceChildren(...labels.map((l) => element("option", {}, l)));
     choose("left", labels.includes(state.left) ? state.left : image.start[0]);

@@ -1,7 +1,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("page");
 // Pictures first, what was measured below them, bookkeeping last.
-const sections = [...data.tables.map(benchmark), overview(), training(), explanations(), bookkeeping()].filter(Boolean);
+const sections = [...data.tables.map(benchmark), overview(), training(), explanations(),
+  bookkeeping("How this was measured", data.facts)].filter(Boolean);
 page.replaceChildren(element("header", {}, element("h1", {}, data.title), contents()), ...sections);
 
 function contents() {
@@ -9,19 +10,6 @@ function contents() {
   const links = sections.map((section) =>
     element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent));
   return element("nav", { class: "quiet", "aria-label": "Contents" }, ...links);
-}
-
-function bookkeeping() {
-  const facts = data.facts.flatMap(([name, value]) => [
-    element("dt", {}, name),
-    element("dd", {}, name === "command" || name === "commit" ? code(value) : value),
-  ]);
-  return element("section", {}, element("h2", {}, "How this was measured"),
-    element("dl", { class: "facts" }, ...facts));
-}
-
-function code(text) {
-  return element("code", {}, ...text.split(" ").flatMap((word) => [element("span", {}, word), " "]));
 }
 
 function overview() {
@@ -39,36 +27,11 @@ function benchmark(table) {
 function images(table) {
   if (table.images.length === 0) return [];
   const pictured = table.images.filter((image) => image.views);
-  const { table: list, lines } = imagesTable(table, data.methods, open);
-  const view = viewer(data.pictures, (image, by) => {
-    const shown = lines.map(({ row }) => row).filter((row) => row.views);
-    open(shown[(shown.indexOf(image) + by + shown.length) % shown.length]);
-  });
-
-  function open(image) {
-    for (const { row, line } of lines) {
-      line.classList.toggle("chosen", row === image);
-      line.querySelector("button")?.setAttribute("aria-pressed", row === image);
-    }
-    view.show(image);
-    const box = view.root.getBoundingClientRect();
-    if (box.top < 0 || box.top > window.innerHeight * 0.7) view.root.scrollIntoView({ block: "start" });
-  }
-
   const gain = table.ours === null ? "" : `Gain is that of ${table.ours}; the least comes first. `;
   const rest = pictured.length < table.images.length
     ? `Of ${pictured.length} of ${table.images.length} images the pictures are in this page: those of least and of greatest gain. ` : "";
-  const place = element("div", { class: "gallery" });
-  if (pictured.length > 0) {
-    place.append(view.root);
-    const first = lines.map(({ row }) => row).find((row) => row.views);
-    lines.find(({ row }) => row === first).line.classList.add("chosen");
-    view.show(first);
-    view.root.append(legend());
-  }
-  const listed = { class: "list", tabindex: 0, role: "group", "aria-label": `Images, ${table.title}` };
-  place.append(element("div", listed, fitted(list), element("p", { class: "quiet" }, gain + rest)));
-  return [place];
+  const listing = (open) => imagesTable(table, data.methods, open);
+  return [gallery(listing, data.pictures, `Images, ${table.title}`, legend(), gain + rest)];
 }
 
 function legend() {
@@ -77,8 +40,7 @@ function legend() {
   return element("div", {},
     element("div", { class: "legend quiet" }, "error 0", bar, `${data.error_levels} grey levels or more`),
     element("p", { class: "quiet" }, "Below each picture: its absolute difference from the original, the mean of the channels. ",
-      "Drag or use the arrow keys to pan, + and − or Ctrl and the wheel to zoom: all panes move together. ",
-      "The slider moves the divider."));
+      HANDLING));
 }
 
 function training() {
