@@ -8,6 +8,7 @@ import jax
 import pytest
 import tiny
 from clock import Clock
+from program import command, compilations, files, trained  # noqa: F401  # fixtures of many
 
 from nlrn_jax.data.sources import Image
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import re
 import shlex
@@ -10,16 +9,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import app, flags  # noqa: F401  # app defines its flags before a test saves them
-from absl.testing import flagsaver
 from drawn import randomized
 from PIL import Image as Pillow
+from program import ROOT, results_in, save, words
 
 from configs import base, sr_x2
 from nlrn_jax import load, main, restore
@@ -35,94 +33,6 @@ from nlrn_jax.training.state import create_state
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")
-
-ROOT = Path(__file__).parents[1]
-
-# Should an error go unnoticed, these let the run that follows end within seconds.
-QUICK = (
-    "--config=configs/denoise_25.py:quick",
-    "--workdir={}/run",
-    "--config.data.train=folder:{}/good",
-    "--config.data.holdout=1",
-    "--config.model.filters=4",
-    "--config.model.embedding=2",
-    "--config.model.steps=1",
-    "--config.train.steps=1",
-    "--config.train.batch=1",
-)
-
-
-class Outcome(NamedTuple):
-    """What a command left behind."""
-
-    status: int | None
-    out: str
-    err: str
-    compilations: int
-
-
-def save(path, height, width):
-    """Write a random grey picture."""
-    path.parent.mkdir(exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
-    Pillow.fromarray(pixels).save(path)
-
-
-@pytest.fixture
-def files(tmp_path):
-    """Make the folders that the cases below name, in tmp_path."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "notes.txt").write_text("no picture")
-    (tmp_path / "file").write_text("in the way of a folder")
-    for k in range(3):
-        save(tmp_path / "good" / f"{k}.png", 40, 30)
-        save(tmp_path / "small" / f"{k}.png", 40, 23)
-    save(tmp_path / "tiny" / "t.png", 10, 40)
-    save(tmp_path / "truncated" / "half.png", 40, 40)
-    half = tmp_path / "truncated" / "half.png"
-    half.write_bytes(half.read_bytes()[:900])
-    return tmp_path
-
-
-@pytest.fixture
-def compilations():
-    """List the compilations that happen, by name."""
-    seen = []
-
-    def listen(event, *_, **__):
-        if event == "/jax/core/compile/backend_compile_duration":
-            seen.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
-@pytest.fixture
-def command(monkeypatch, capsys, compilations):
-    """Return a function that runs the program in this process, and leaves no flag behind."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
-    parsed = flags.FLAGS.is_parsed()
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["main", *arguments])
-        capsys.readouterr()
-        compilations.clear()
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
-            main.run()
-        return Outcome(end.value.code, *capsys.readouterr(), len(compilations))
-
-    yield command
-    if not parsed:
-        flags.FLAGS.unparse_flags()
-
-
-def words(folder, extra=()):
-    """Return QUICK and further arguments, of which a later one replaces an earlier of its name."""
-    by_name = {word.partition("=")[0]: word for word in (*QUICK, *extra)}
-    return [word.format(folder) for word in by_name.values()]
 
 
 def assert_one_line(err, culprit):
@@ -206,7 +116,7 @@ def test_an_error_is_one_line_before_anything_is_compiled_or_made(case, command,
     "given, missing",
     [
         (["--mode=train"], "config"),
-        (["--mode=restore", "--input=photos"], "workdir"),
+        (["--mode=explain", "--at=1,2"], "workdir"),
         (["--mode=compare", "--runs=a,b", "--config=configs/sr_x3.py"], "workdir"),
     ],
 )
@@ -337,19 +247,6 @@ def test_the_end_of_a_pipe_is_quiet(arguments, files):
     assert (done.returncode, done.stderr) == (main.BROKEN_PIPE, "")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A workdir with a checkpoint of the smallest denoiser; two pictures, one of them bad."""
-    folder = tmp_path_factory.mktemp("trained")
-    for k in range(3):
-        save(folder / "good" / f"{k}.png", 40, 30)
-    save(folder / "photos" / "a.png", 13, 17)
-    (folder / "photos" / "bad.png").write_text("no picture")
-    program = [sys.executable, "-m", "nlrn_jax.main", *words(folder)]
-    subprocess.run(program, cwd=ROOT, capture_output=True, check=True)
-    return folder
-
-
 def evaluating(folder, *extra):
     """Return a command that scores the run of `trained` though its recipe is another's."""
     given = (
@@ -357,10 +254,6 @@ def evaluating(folder, *extra):
         f"--config.data.eval=folder:{folder}/good", "--config.evaluate.stride=43",
     )  # fmt: skip
     return list({word.partition("=")[0]: word for word in (*given, *extra)}.values())
-
-
-def results_in(folder):
-    return json.loads((folder / "evaluation" / "results.json").read_text())
 
 
 def test_a_run_is_evaluated_as_it_was_trained_whatever_the_recipe(trained, command):
@@ -539,7 +432,7 @@ def test_pictures_are_restored_with_the_checkpoint_that_is_named(
     monkeypatch.setattr("nlrn_jax.commands.restoring.load", load)
     place = [f"--checkpoint={checkpoint}", f"--output={tmp_path}"]
     assert not command(*restoring(trained, "--input={}/photos/a.png", *place)).status
-    assert loaded == [(trained / "run", checkpoint)]
+    assert loaded == [(f"{trained}/run", checkpoint)]
 
 
 def test_a_recipe_beside_a_workdir_is_said_to_be_unread(trained, command, tmp_path):

@@ -43,13 +43,13 @@ def run_restoration(place: str | None) -> None:
         sys.exit(1)
 
 
-def _restorer(place: str, way: Way) -> Restorer:
-    """Read a network, and say which it is and what it does."""
+def _restorer(place: str, way: Way, colour: bool = True) -> Restorer:
+    """Read a network, and say which it is and what it does, to pictures in colour too."""
     config = read_config(place)
     with working(f"reading the network of {place}"):
         restore = restorer(*load(place, options.CHECKPOINT.value[0]), way)
     print(f"weights      {place}: {described(place)}", flush=True)
-    if config.model.channels == 1:
+    if colour and config.model.channels == 1:
         how = "the luma, the chroma bicubic" if way.scale > 1 else "red, green and blue one by one"
         print(f"restores of colour pictures {how}", flush=True)
     return restore
@@ -58,7 +58,10 @@ def _restorer(place: str, way: Way) -> Restorer:
 def _usual_restorer(jobs: list[Job], way: Way) -> Restorer:
     """Read the shipped weights: for grey pictures and for colour, those that are to be restored."""
     names = {colour: shipped.usual(colour, way.scale) for colour in _kinds(jobs)}
-    restorers = {name: _restorer(name, way) for name in dict.fromkeys(names.values())}
+    restorers = {
+        name: _restorer(name, way, colour=name == names.get(True))
+        for name in dict.fromkeys(names.values())
+    }
 
     def restore(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:
         return restorers[names[pixels.ndim == 3]](pixels, advance)

@@ -13,20 +13,25 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from nlrn_jax.exchanging.file import Facts, Weights
+from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging import shipped
+from nlrn_jax.exchanging.file import Facts, Weights, read_weights
 from nlrn_jax.training.run import Checkpoint, find_step, load, read_config
 from nlrn_jax.training.split import NAME as SPLIT
 
 
-def exported(workdir: str | Path, checkpoint: Checkpoint = "newest") -> Weights:
-    """Return what is to be written of a run.
+def exported(place: str | Path, checkpoint: Checkpoint = "newest") -> Weights:
+    """Return what is to be written of a run; of weights, what they are.
 
     Its figures are those of its evaluations, the newest of each benchmark, level and protocol.
 
     Raises:
-      UserError: as `load`.
+      UserError: as `stored.load`, or an evaluation is damaged.
     """
-    workdir = Path(workdir)
+    file = shipped.file_of(place)
+    if file is not None:
+        return read_weights(file)
+    workdir = Path(place)
     step = find_step(workdir, checkpoint)
     _, variables = load(workdir, step)
     facts = Facts(_version(), step, _pictures(workdir), tuple(_figures(workdir, step)))
@@ -49,7 +54,7 @@ def _figures(workdir: Path, step: int) -> Iterator[dict]:
     """Yield the figures of a step, as `Facts` has them."""
     newest = {}
     for path in sorted(workdir.glob("evaluation*/results.json"), key=lambda p: p.stat().st_mtime):
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = _results(path)
         how = {key: results[key] for key in ("protocol", "seed", "settings")}
         for table, method in itertools.product(results["tables"], results["methods"]):
             if method["checkpoint"] == step and Path(method["run"]).resolve() == workdir.resolve():
@@ -59,11 +64,20 @@ def _figures(workdir: Path, step: int) -> Iterator[dict]:
     yield from newest.values()
 
 
+def _results(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); score the run again, or remove it") from error
+
+
 def _without_places(config: ConfigDict) -> ConfigDict:
     config = ConfigDict(config.to_dict())
     config.data.train = ",".join(map(_last, config.data.train.split(",")))
     config.data.eval = ",".join(map(_last, config.data.eval.split(",")))
-    config.data.root = Path(config.data.root).name or config.data.root
+    config.data.root, config.train.start = (
+        Path(place).name for place in (config.data.root, config.train.start)
+    )
     return config.lock()
 
 

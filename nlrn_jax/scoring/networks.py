@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from nlrn_jax import config as configuration
 from nlrn_jax.data.sources import Image, read_images
 from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.stored import find_step, read_config
 from nlrn_jax.training.split import digest, held_out_of
 
@@ -121,9 +122,14 @@ def held_out_images(networks: list[Network]) -> list[Image]:
     """Read the images that the runs kept out of their training.
 
     Raises:
-      UserError: they are not the same.
+      UserError: they are not the same, or unknown.
     """
     runs = {network.run: network.config.data for network in networks}
+    for place in filter(shipped.file_of, runs):
+        raise UserError(
+            f"{place}: weights bring no pictures: name what to score, as in "
+            "--config.data.eval=folder:PATH"
+        )
     most = round(1e6 * max(data.max_megapixels for data in runs.values()))
     sources = {data.train for data in runs.values()}
     images = {source: read_images(source, most) for source in sources}
