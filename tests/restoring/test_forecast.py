@@ -13,6 +13,7 @@ from nlrn_jax.restoring import jobs
 from nlrn_jax.restoring.forecast import forecasting
 from nlrn_jax.restoring.patches import restore_patches
 from nlrn_jax.restoring.restore import restore_tiling
+from nlrn_jax.restoring.targets import find_jobs
 from nlrn_jax.restoring.tiles import Tiling, cut
 
 PICTURE = np.zeros((3000, 4000, 3), np.uint8)
@@ -101,7 +102,7 @@ def test_pictures_are_restored_with_their_forecast_first(tmp_path, monkeypatch, 
     clock = Clock()
     monkeypatch.setattr("nlrn_jax.restoring.forecast.forecasting.__defaults__", (clock,))
     Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / "a.png")
-    found, _ = jobs.find_jobs(tmp_path / "a.png", None, "_r")
+    found, _ = find_jobs(tmp_path / "a.png", None, "_r")
     assert not jobs.restore_files(found, in_parts(clock, 5, 60), 1).failed
     assert capsys.readouterr().out.splitlines() == [
         "a.png: 40 x 30 pixels in 5 parts, about 5 min",
@@ -113,7 +114,7 @@ def test_a_terminal_shows_how_far_each_picture_is(tmp_path, monkeypatch, termina
     monkeypatch.setattr("sys.stdout", terminal)
     for name in ("a [b].png", "c.png"):
         Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / name)
-    found, _ = jobs.find_jobs(tmp_path, tmp_path / "out", "_r")
+    found, _ = find_jobs(tmp_path, tmp_path / "out", "_r")
     assert not jobs.restore_files(found, in_parts(Clock(), 4, 0), 1).failed
     assert "restoring a [b].png (1 of 2)" in terminal.getvalue()
     assert "restoring c.png (2 of 2)" in terminal.getvalue()
@@ -123,6 +124,6 @@ def test_a_pipe_gets_a_line_for_each_picture_and_no_bar(tmp_path, monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr("sys.stdout", stream)
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "a.png")
-    found, _ = jobs.find_jobs(tmp_path, tmp_path / "out", "_r")
+    found, _ = find_jobs(tmp_path, tmp_path / "out", "_r")
     jobs.restore_files(found, in_parts(Clock(), 4, 0), 1)
     assert stream.getvalue() == f"{tmp_path / 'out' / 'a.png'}: restored from a.png\n"
