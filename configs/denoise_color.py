@@ -3,6 +3,8 @@
     python -m nlrn_jax.main --config=configs/denoise_color.py:cpu \\
         --config.data.train=folder:bsds500 \\
         --config.data.root=TESTSETS --config.data.eval=cbsd68
+
+The small network of ':cpu' starts from the shipped weights `denoise`.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +18,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.channels = 3
     config.degrade.sigma = (0.0, 55.0)
     if variant == "cpu":
+        config.train.start = "denoise"
         config.train.batch = 8
         config.train.steps = 30_000
         config.checkpoint.every = 2_000

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nlrn_jax.exchanging import shipped
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TOOLS = {"pytest", "pytest-xdist", "ruff", "pyyaml"}
@@ -59,6 +61,8 @@ def test_the_wheel_trains_outside_of_the_checkout(tmp_path):
     for recipe in (ROOT / "configs").glob("*.py"):
         assert f"nlrn_jax/recipes/configs/{recipe.name}" in held
     assert {"nlrn_jax/looking/page/page.html", "nlrn_jax/__main__.py"} <= held
+    assert {f"nlrn_jax/exchanging/weights/{name}.safetensors" for name in shipped.names()} <= held
+    assert wheel.stat().st_size <= 5_000_000
     assert not [name for name in held if name.startswith(("tests/", "configs/"))]
     (information,) = (tmp_path / "installed").glob("*.dist-info")
     assert "nlrn-jax = nlrn_jax.__main__:main" in (information / "entry_points.txt").read_text()

@@ -130,7 +130,7 @@ WRONG = {
     ),
     "a damaged file": (
         ["--mode=restore", "--weights={}/bad.safetensors", "--input={}/a.png"],
-        "bad.safetensors: is no whole file of safetensors",
+        "bad.safetensors: is no whole file of weights",
     ),
     "an output that is there": (
         ["--mode=export", "--workdir=denoise", "--output={}/bad.safetensors"],

@@ -2,9 +2,10 @@
 
 The arrays are float32, named by their place, as `params.cell.conv_a.kernel` or
 `batch_stats.output_norm.mean`, in the layout that Flax has them in: kernels [rows, columns, inputs,
-outputs]. The metadata of the file are texts: `config`, the configuration of the run as JSON, and
-`facts`, what is told of it, as JSON too. A folder that holds such a file as `model.safetensors`,
-beside its `config.json`, is what hubs of models have. Imports no JAX.
+outputs]. The metadata of the file are one text, `nlrn_jax`: JSON with the `config` of the run, and
+the `facts` that are told of it. (safetensors writes several in an order that changes by chance, and
+the same network would be another file each time.) A folder that holds such a file as
+`model.safetensors`, beside its `config.json`, is what hubs of models have. Imports no JAX.
 """
 
 import json
@@ -23,6 +24,7 @@ from nlrn_jax.errors import UserError
 
 ENDING = ".safetensors"
 NAME = f"model{ENDING}"  # in a folder
+TOLD = "nlrn_jax"  # what the metadata are called
 
 
 class Facts(NamedTuple):
@@ -66,14 +68,12 @@ def write_weights(path: str | Path, weights: Weights, overwrite: bool = False) -
     arrays = {
         name: np.ascontiguousarray(array, np.float32) for name, array in flat(weights.variables)
     }
-    told = {
-        "config": configuration.to_json(weights.config),
-        "facts": json.dumps(weights.facts._asdict()),
-    }
+    config = configuration.to_json(weights.config)
+    told = {"config": json.loads(config), "facts": weights.facts._asdict()}
     with writing.replaced(file) as temporary:
-        temporary.write_bytes(safetensors.numpy.save(arrays, told))
+        temporary.write_bytes(safetensors.numpy.save(arrays, {TOLD: json.dumps(told)}))
     if file != Path(path):
-        writing.write_text(file.with_name("config.json"), told["config"])
+        writing.write_text(file.with_name("config.json"), config)
     return file
 
 
@@ -136,43 +136,44 @@ def nested(arrays: dict[str, np.ndarray]) -> dict:
     return tree
 
 
-def _opened(file: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def _opened(file: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Return what is told in a file, {} where it is none of ours, and its arrays."""
     if not file.is_file():
         raise UserError(f"{file}: no such file; a file of weights is needed, NAME{ENDING}")
     try:
         with safetensors.safe_open(file, "numpy") as opened:
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return opened.metadata() or {}, arrays
+            return json.loads((opened.metadata() or {}).get(TOLD, "{}")), arrays
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error}); check its permissions") from error
     except (safetensors.SafetensorError, TypeError, ValueError) as error:  # of another type too
         raise UserError(
-            f"{file}: is no whole file of safetensors ({_line(error)}); export or copy it again"
+            f"{file}: is no whole file of weights ({_line(error)}); export or copy it again"
         ) from error
 
 
-def _config(file: Path, told: dict[str, str]) -> ConfigDict:
+def _config(file: Path, told: dict) -> ConfigDict:
     """Read the configuration in a file, or that which lies beside one in a folder."""
     beside = file.with_name("config.json")
-    if "config" not in told and file.name == NAME and beside.is_file():
-        told = {"config": beside.read_text(encoding="utf-8")}
-    if "config" not in told:
-        raise UserError(
-            f"{file}: its metadata hold no config, so it is not known of which network it is; "
-            "make it by --mode=export"
-        )
     try:
-        return configuration.from_json(told["config"])
+        if "config" in told:
+            return configuration.from_json(json.dumps(told["config"]))
+        if file.name == NAME and beside.is_file():
+            return configuration.from_json(beside.read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{file}: its config is none of this program ({_line(error)}); make the file by "
             "--mode=export"
         ) from error
+    raise UserError(
+        f"{file}: its metadata hold no config, so it is not known of which network it is; make it "
+        "by --mode=export"
+    )
 
 
-def _facts(file: Path, told: dict[str, str]) -> Facts:
+def _facts(file: Path, told: dict) -> Facts:
     try:
-        facts = Facts(**json.loads(told.get("facts", "{}")))
+        facts = Facts(**told.get("facts", {}))
         return facts._replace(figures=tuple(facts.figures), steps=int(facts.steps))
     except (ValueError, TypeError) as error:
         raise UserError(
