@@ -51,9 +51,8 @@ def test_what_is_written_of_them_is_what_they_hold(name, weights):
     assert figures
     for figure in weights.facts.figures:
         figures[figure["benchmark"]].append(f"{figure['psnr']:.2f}")
-    (said,) = (
-        line for line in (ROOT / "README.md").read_text().splitlines() if f"`{name}`" in line
-    )
+    lines = (ROOT / "README.md").read_text().splitlines()
+    (said,) = (line for line in lines if line.startswith(f"| `{name}`"))
     for benchmark in figures.values():
         assert " / ".join(benchmark) in said
 
