@@ -54,6 +54,7 @@ def get_config(name: str = "") -> ConfigDict:
     config.train.halve_at = (0.2, 0.4, 0.6, 0.8, 0.9)  # of train.steps
     config.train.clip = 2.5  # L2 norm of each gradient tensor by itself; 0: off
     config.train.loss_crop = 0  # side of the central square that the loss sees; 0: all pixels
+    config.train.freeze_at = 1.0  # of train.steps: the norms keep their statistics from there on
     config.train.ema = 0.0  # decay of the averaged weights that are evaluated; 0: off
 
     config.log = ConfigDict()

@@ -49,7 +49,7 @@ FREE = (
 # Fields that runs of earlier versions lack, with the value that is what these versions did.
 ADDED = {
     ("model", "share"): True, ("data", "max_megapixels"): 135.0,
-    ("train", "accumulate"): 1, ("train", "start"): "",
+    ("train", "accumulate"): 1, ("train", "start"): "", ("train", "freeze_at"): 1.0,
     ("degrade", "poisson"): (), ("degrade", "jpeg"): (), ("degrade", "chances"): (1.0, 1.0, 1.0),
 }  # fmt: skip
 
@@ -100,6 +100,7 @@ def check(config: ConfigDict) -> None:
         ("train.halve_at", _are_fractions(train.halve_at), "fractions of the run, as (0.5,)"),
         ("train.clip", train.clip >= 0, "0 (off) or a norm"),
         ("train.loss_crop", 0 <= train.loss_crop <= data.patch, "0 (all) to data.patch"),
+        ("train.freeze_at", 0 <= train.freeze_at <= 1, "a fraction of the run, 1 (never) or less"),
         ("train.ema", 0 <= train.ema < 1, "0 (off) or a decay below 1"),
         ("log.every", config.log.every >= 1, "1 or more steps"),
         ("checkpoint.every", config.checkpoint.every >= 1, "1 or more steps"),

@@ -44,6 +44,7 @@ from nlrn_jax.training.state import (
     TrainState,
     create_state,
     evaluated_variables,
+    freezes_at,
     no_sums,
     state_shapes,
     trace_step,
@@ -166,11 +167,15 @@ def _loop(
 ) -> TrainState:
     done, last, mesh = int(state.step), config.train.steps, data_mesh()
     empty = jax.jit(no_sums, out_shardings=replicated(mesh))
-    advance = _compile(config, mesh, state, log)
+    freezing = freezes_at(config.train)
+    advance = _compile(config, mesh, state, log, frozen=done >= freezing)
     # the processes of the loader are started by one that ends only after them
     with Interruption() as interruption, _loader(images, config, done, log) as iterator:
         meter, previous = Meter(config.train.batch), None
         for step in range(done + 1, last + 1):
+            if step == freezing + 1 > done + 1:
+                advance = _compile(config, mesh, state, log, frozen=True)
+                meter.restart()
             batch = share_out(mesh, meter.draw(iterator))
             state, loss = advance(state, batch)
             if previous is not None:  # fetched while this step runs
@@ -224,12 +229,16 @@ def _loader(
 
 
 def _compile(
-    config: ConfigDict, mesh: jax.sharding.Mesh, state: TrainState, log: Log | Silent
+    config: ConfigDict,
+    mesh: jax.sharding.Mesh,
+    state: TrainState,
+    log: Log | Silent,
+    frozen: bool,
 ) -> jax.stages.Compiled:
-    log.say("compiling the step ...")
+    log.say("the norms keep their statistics from here on" if frozen else "compiling the step ...")
     begin = time.perf_counter()
     with log.work("compiling the step"):
-        compiled = trace_step(config, mesh, state).lower().compile()
+        compiled = trace_step(config, mesh, state, frozen).lower().compile()
     log.say(f"compiled in {time.perf_counter() - begin:.1f} s")
     return compiled
 

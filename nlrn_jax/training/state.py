@@ -78,20 +78,28 @@ def state_shapes(config: ConfigDict, place: Sharding) -> TrainState:
     return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=place), shapes)
 
 
-def trace_step(config: ConfigDict, mesh: Mesh, state: TrainState) -> jax.stages.Traced:
+def freezes_at(train: ConfigDict) -> int:
+    """Return the number of steps after which the batch norms keep their statistics."""
+    return round(train.freeze_at * train.steps)
+
+
+def trace_step(
+    config: ConfigDict, mesh: Mesh, state: TrainState, frozen: bool = False
+) -> jax.stages.Traced:
     """Trace `train_step` for a mesh: the state on every device and donated, the batch split.
 
     Args:
       config: the whole configuration.
       mesh: of `data_mesh`.
       state: the state, or its shapes.
+      frozen: of the steps from `freezes_at` on.
     """
     side = config.data.patch
     patch = jax.ShapeDtypeStruct(
         (config.train.batch, side, side, config.model.channels), jnp.float32
     )
     step = jax.jit(
-        functools.partial(train_step, build_model(config), config.train),
+        functools.partial(train_step, build_model(config), config.train, frozen=frozen),
         in_shardings=(replicated(mesh), by_batch(mesh)),
         out_shardings=replicated(mesh),
         donate_argnums=0,
@@ -101,7 +109,7 @@ def trace_step(config: ConfigDict, mesh: Mesh, state: TrainState) -> jax.stages.
 
 
 def train_step(
-    model: NLRN, train: ConfigDict, state: TrainState, batch: dict
+    model: NLRN, train: ConfigDict, state: TrainState, batch: dict, frozen: bool = False
 ) -> tuple[TrainState, jax.Array]:
     """Take one step of gradient descent.
 
@@ -110,6 +118,9 @@ def train_step(
       train: the section of the configuration.
       state: the state before.
       batch: {'input', 'target'}, float32 [N, H, W, C], range [0, 1].
+      frozen: normalize by the running statistics, as evaluation does, and leave them as they are.
+        The statistics of a few patches tell how strong their noise is, and a network that learns by
+        them alone misses that in evaluation.
 
     Returns:
       The state after, and the loss before it, in grey levels squared.
@@ -117,7 +128,9 @@ def train_step(
 
     def loss_of(params: dict, batch: dict) -> tuple[jax.Array, dict]:
         variables = state.variables | {"params": params}
-        output, updated = model.apply(variables, batch["input"], train=True, mutable="batch_stats")
+        output, updated = model.apply(
+            variables, batch["input"], train=not frozen, mutable="batch_stats"
+        )
         return mean_squared_error(output, batch["target"], train.loss_crop), updated
 
     gradients_of = jax.value_and_grad(loss_of, has_aux=True)

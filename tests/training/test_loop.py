@@ -107,6 +107,38 @@ def test_a_run_cut_short_and_resumed_equals_one_that_was_not(
     assert figures(tmp_path / "cut") == figures(whole)
 
 
+@pytest.mark.parametrize("stop_at", [3, 6, 7])
+def test_a_run_whose_norms_freeze_resumes_before_and_after_that(
+    run, tmp_path, monkeypatch, tiny_config, stop_at
+):
+    """From step 6 of 12 on; the checkpoints are of steps 4 and 8."""
+    tiny_config.train.freeze_at = 0.5
+    state = run("whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        fail_at(patch, stop_at, stop)
+        run("cut")
+    assert_equal(run("cut"), state)
+    assert figures(tmp_path / "cut") == figures(tmp_path / "whole")
+
+
+def test_norms_that_are_frozen_from_the_start_keep_their_first_statistics(run, tiny_config):
+    tiny_config.train.freeze_at = 0.0
+    state = run("frozen")
+    assert_equal(state.variables["batch_stats"], create_state(tiny_config).variables["batch_stats"])
+
+
+def test_norms_move_until_they_are_frozen(run, tmp_path, tiny_config):
+    tiny_config.train.freeze_at = 0.5
+    tiny_config.checkpoint.update(every=3, keep=9)
+    run("frozen")
+    third, sixth, last = (
+        load(tmp_path / "frozen", step)[1]["batch_stats"]["output_norm"]["mean"]
+        for step in (3, 6, 12)
+    )
+    assert np.abs(third - sixth).min() > 0
+    np.testing.assert_array_equal(sixth, last)
+
+
 def test_a_small_share_of_validation_is_kept_by_a_resumed_run_too(
     run, tmp_path, monkeypatch, tiny_config
 ):

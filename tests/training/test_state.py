@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from drawn import FEW, ROUNDING
 
@@ -39,6 +40,27 @@ def test_weights_depend_on_the_seed_only(tiny_config):
         s.variables["params"]["input_conv"]["kernel"] for s in (first, create_state(tiny_config))
     ]
     assert not np.array_equal(*kernels)
+
+
+def test_a_frozen_step_descends_the_loss_of_the_network_that_is_evaluated(tiny_config):
+    model, batch = build_model(tiny_config), batch_for(tiny_config)
+    state, _ = stepper(tiny_config)(create_state(tiny_config), batch)
+
+    def evaluated(params):
+        output = model.apply(state.variables | {"params": params}, batch["input"])
+        return mean_squared_error(output, batch["target"], 0)
+
+    step = functools.partial(train_step, model, tiny_config.train, frozen=True)
+    after, loss = jax.jit(step)(state, batch)
+    expected, gradients = jax.value_and_grad(evaluated)(state.variables["params"])
+    np.testing.assert_allclose(loss, expected, rtol=FEW)
+    norm = optax.tree.norm(rest_idle_biases(gradients))
+    np.testing.assert_allclose(after.sums["grad_norm"] - state.sums["grad_norm"], norm, rtol=1e-4)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        after.variables["batch_stats"],
+        state.variables["batch_stats"],
+    )
 
 
 @pytest.mark.parametrize("crop", [0, 1, 4, 5, 9])
