@@ -17,5 +17,6 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "cpu":
         config.train.batch = 8
         config.train.steps = 40_000
+        config.train.freeze_at = 0.6
         config.checkpoint.every = 2_000
     return config
