@@ -4,7 +4,7 @@
         --config.data.train=folder:bsds500 \\
         --config.data.root=TESTSETS --config.data.eval=cbsd68
 
-The small network of ':cpu' starts from the shipped weights `denoise`.
+The small network of ':cpu' starts from that of configs/denoise_blind.py:cpu, which is trained first.
 """
 
 from ml_collections import ConfigDict
@@ -18,8 +18,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.channels = 3
     config.degrade.sigma = (0.0, 55.0)
     if variant == "cpu":
-        config.train.start = "denoise"
+        config.train.start = "runs/denoise_blind_cpu"
         config.train.batch = 8
-        config.train.steps = 30_000
+        config.train.steps = 40_000
+        config.train.freeze_at = 0.1
         config.checkpoint.every = 2_000
     return config

@@ -6,7 +6,8 @@
 
 To a patch happen Poisson noise of up to 40 grey levels at white, Gaussian noise of sigma up to 20,
 and JPEG of quality 40 to 100, each by its chance: real pictures rarely have all. The network is
-told nothing of it. The small network of ':cpu' starts from the shipped weights `denoise_color`.
+told nothing of it. The small network of ':cpu' starts from that of configs/denoise_color.py:cpu,
+which is trained first.
 """
 
 from ml_collections import ConfigDict
@@ -23,8 +24,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.degrade.jpeg = (40, 100)
     config.degrade.chances = (0.9, 0.5, 0.7)
     if variant == "cpu":
-        config.train.start = "denoise_color"
+        config.train.start = "runs/denoise_color_cpu"
         config.train.batch = 8
         config.train.steps = 30_000
+        config.train.freeze_at = 0.1
         config.checkpoint.every = 2_000
     return config

@@ -8,7 +8,7 @@ Published: Set5 38.00, 34.27, 31.92 dB; Set14 33.46, 30.16, 28.36 dB (Liu et al.
 
 Cost: 0.8 s a patch and step on 2 CPU cores (batch 2), 75 days for the whole run there: it wants an
 accelerator, and has not been run in full by us. For 2 CPU cores there is a small network, which
-starts from the shipped weights `denoise`:
+starts from that of configs/denoise_blind.py:cpu, trained first:
 
     python -m nlrn_jax.main --config=configs/sr_multi.py:cpu \\
         --config.data.train=folder:t91,folder:bsds500/train \\
@@ -26,8 +26,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task = "sr"
     config.degrade.scales = (2, 3, 4)
     if variant == "cpu":
-        config.train.start = "denoise"
+        config.train.start = "runs/denoise_blind_cpu"
         config.train.batch = 8
         config.train.steps = 30_000
+        config.train.freeze_at = 0.1
         config.checkpoint.every = 2_000
     return config

@@ -1,6 +1,7 @@
 """The program with weights instead of a run: what a user types, and what is said."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -24,6 +25,22 @@ def exported(trained, tmp_path_factory):
     )  # fmt: skip
     assert done.stdout == f"{file}: grey pictures with Gaussian noise of sigma 25; {scores(file)}\n"
     return file
+
+
+@pytest.fixture
+def come_along(exported, monkeypatch, tmp_path_factory):
+    """Let the weights of a small run be those that came with the program, where none did."""
+    if not shipped.names():
+        folder = tmp_path_factory.mktemp("weights")
+        shutil.copy(exported, folder / "denoise.safetensors")
+        monkeypatch.setattr(shipped, "FOLDER", folder)
+
+
+def test_without_weights_a_network_is_asked_for(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    outcome = command("--mode=restore", f"--input={tmp_path}/a.png")
+    assert outcome.status == 1 and "no weights for that came with the program" in outcome.err
+    assert "--mode=export makes some of a run" in command("--mode=weights").out
 
 
 def scores(file):
@@ -76,7 +93,7 @@ def test_a_run_starts_from_weights_and_says_so(exported, files, command):
     assert "starts from" not in command(*given).out  # nothing is left to do
 
 
-def test_the_shipped_weights_are_listed(command):
+def test_the_shipped_weights_are_listed(come_along, command):
     outcome = command("--mode=weights")
     assert not outcome.status and not outcome.compilations
     listed = [line.split()[0] for line in outcome.out.splitlines() if line[0] != " "]
@@ -86,7 +103,9 @@ def test_the_shipped_weights_are_listed(command):
 
 
 @pytest.mark.parametrize("mode, suffix", [("L", 1), ("RGB", 3)])
-def test_a_picture_is_restored_with_no_more_than_its_name(mode, suffix, command, tmp_path):
+def test_a_picture_is_restored_with_no_more_than_its_name(
+    mode, suffix, come_along, command, tmp_path
+):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (20, 25, suffix), np.uint8).squeeze()).save(
         tmp_path / "a.png"
@@ -99,7 +118,7 @@ def test_a_picture_is_restored_with_no_more_than_its_name(mode, suffix, command,
         assert restored.size == (25, 20) and restored.mode == mode
 
 
-def test_a_folder_of_both_kinds_gets_the_weights_of_each(command, tmp_path):
+def test_a_folder_of_both_kinds_gets_the_weights_of_each(come_along, command, tmp_path):
     save(tmp_path / "in" / "grey.png", 20, 25)
     Image.new("RGB", (20, 20), "red").save(tmp_path / "in" / "red.png")
     outcome = command("--mode=restore", f"--input={tmp_path}/in")
@@ -121,8 +140,8 @@ WRONG = {
         "--weights and a run are two networks: leave one of them out",
     ),
     "a denoiser that is to enlarge": (
-        ["--mode=restore", "--weights=denoise", "--scale=2", "--input={}/a.png"],
-        "--scale=2: the network denoises; leave it out, or take --weights=sr",
+        ["--mode=restore", "--weights={}/small.safetensors", "--scale=2", "--input={}/a.png"],
+        "--scale=2: the network denoises; leave it out, or take weights that enlarge",
     ),
     "no file of weights": (
         ["--mode=restore", "--weights={}/a.safetensors", "--input={}/a.png"],
@@ -133,7 +152,7 @@ WRONG = {
         "bad.safetensors: is no whole file of weights",
     ),
     "an output that is there": (
-        ["--mode=export", "--workdir=denoise", "--output={}/bad.safetensors"],
+        ["--mode=export", "--workdir={}/small.safetensors", "--output={}/bad.safetensors"],
         "bad.safetensors: exists already; name another --output, or give --overwrite",
     ),
     "no run to export": (
@@ -141,7 +160,7 @@ WRONG = {
         "is not the folder of a run",
     ),
     "a step that a file has not": (
-        ["--mode=restore", "--weights=denoise", "--checkpoint=7", "--input={}/a.png"],
+        ["--mode=restore", "--weights={}/small.safetensors", "--checkpoint=7", "--input={}/a.png"],
         "alone, not of 7; leave --checkpoint out",
     ),
     "an unknown start": (
@@ -153,7 +172,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_with_weights_is_one_line(case, command, tmp_path):
+def test_what_is_wrong_with_weights_is_one_line(case, exported, command, tmp_path):
+    shutil.copy(exported, tmp_path)
     save(tmp_path / "in" / "a.png", 20, 25)
     (tmp_path / "in" / "a.png").rename(tmp_path / "a.png")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")

@@ -152,11 +152,11 @@ def scale(config: ConfigDict) -> int:
     if SCALE.value is None:
         raise UserError(
             f"--scale is missing: the network was trained to enlarge by {known}; name one, or take "
-            "weights that denoise, as --weights=denoise"
+            "weights that denoise (--mode=weights)"
         )
     if SCALE.value not in known:
         enlarges = f"was trained for {known}; name one"
-        denoises = "denoises; leave it out, or take --weights=sr"
+        denoises = "denoises; leave it out, or take weights that enlarge (--mode=weights)"
         raise UserError(
             f"--scale={SCALE.value}: the network {enlarges if known[0] > 1 else denoises}"
         )

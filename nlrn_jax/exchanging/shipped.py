@@ -45,9 +45,10 @@ def require_there(place: str | Path) -> None:
     """
     name = str(place)
     if name == Path(name).name and not Path(name).exists() and name not in names():
+        known = ", ".join(names()) or "none"
         raise UserError(
             f"{name} is not the folder of a run, and the weights that came with the program are "
-            f"{', '.join(names())}: name one of these, a run, or a file NAME{ENDING}"
+            f"{known}: name one of these, a run, or a file NAME{ENDING}"
         )
 
 
@@ -57,9 +58,15 @@ def usual(colour: bool, scale: int = 1) -> str:
     Args:
       colour: whether they are in colour.
       scale: by which they are enlarged; 1: not.
+
+    Raises:
+      UserError: none that would do came with the program.
     """
-    if scale > 1:
-        return "sr"
-    if not colour:
-        return "denoise"
-    return next(name for name in RECIPES if name in names())
+    wanted = ["denoise"] if not colour else ["photo", "denoise_color", "denoise"]
+    for name in ["sr"] if scale > 1 else wanted:
+        if name in names():
+            return name
+    raise UserError(
+        "no weights for that came with the program: name a run, as in --workdir=RUN, or weights, "
+        f"as in --weights=NAME{ENDING}"
+    )

@@ -1,5 +1,7 @@
 """A network is found wherever it is stored: a run, a file, a folder, a shipped name."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from nlrn_jax import load
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.export import exported
-from nlrn_jax.exchanging.file import Facts, Weights, flat, nested, read_weights, write_weights
+from nlrn_jax.exchanging.file import Facts, Weights, flat, nested, write_weights
 from nlrn_jax.exchanging.stored import described, find_step, read_config
 from nlrn_jax.network.model import build_model
 from nlrn_jax.training.checkpoints import Checkpoints
@@ -68,14 +70,20 @@ def test_a_run_in_a_folder_of_a_shipped_name_comes_first(run, monkeypatch, tmp_p
     assert read_config("denoise").model.filters == 8
 
 
-def test_pictures_in_a_folder_of_a_shipped_name_hide_nothing(monkeypatch, tmp_path):
+@pytest.fixture
+def named(weights, monkeypatch, tmp_path):
+    """Let small weights be the only ones that came with the program, as `denoise`."""
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "weights")
+    write_weights(tmp_path / "weights" / "denoise.safetensors", weights)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_pictures_in_a_folder_of_a_shipped_name_hide_nothing(named, tmp_path):
     (tmp_path / "denoise").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert read_config("denoise").model.filters == 64
+    assert read_config("denoise").model.filters == 8 and find_step("denoise") == 12
 
 
-def test_an_unknown_name_lists_the_known_ones(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_an_unknown_name_lists_the_known_ones(named):
     with pytest.raises(UserError, match=r"^denoize is not the folder of a run, .* denoise.*: name"):
         load("denoize")
     with pytest.raises(UserError, match=r"runs/denoize is not the folder of a run; train it"):
@@ -110,6 +118,15 @@ def test_a_configuration_of_no_network_is_one_line(weights, tmp_path):
         load(file)
 
 
-def test_the_usual_weights_are_there_for_every_kind_of_picture():
-    assert {shipped.usual(colour, 1) for colour in (False, True)} <= set(shipped.names())
-    assert read_weights(shipped.path_of(shipped.usual(colour=False))).config.model.channels == 1
+def test_the_usual_weights_are_those_of_the_kind_or_the_nearest(named):
+    assert shipped.usual(colour=False) == shipped.usual(colour=True) == "denoise"
+    for name, of_colour in (("denoise_color",) * 2, ("photo",) * 2, ("sr", "photo")):
+        shutil.copy(shipped.path_of("denoise"), shipped.path_of(name))
+        assert shipped.usual(colour=True) == of_colour
+        assert shipped.usual(colour=False) == "denoise"
+    assert shipped.usual(colour=True, scale=2) == shipped.usual(colour=False, scale=4) == "sr"
+
+
+def test_an_enlargement_is_not_made_by_what_denoises(named):
+    with pytest.raises(UserError, match="no weights for that came with the program"):
+        shipped.usual(colour=True, scale=2)
