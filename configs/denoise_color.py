@@ -4,7 +4,7 @@
         --config.data.train=folder:bsds500 \\
         --config.data.root=TESTSETS --config.data.eval=cbsd68
 
-The small network of ':cpu' starts from that of configs/denoise_blind.py:cpu, which is trained first.
+The small network of ':cpu' starts from that of configs/denoise_blind.py:cpu, trained first.
 """
 
 from ml_collections import ConfigDict
