@@ -52,7 +52,7 @@ def test_a_frozen_step_descends_the_loss_of_the_network_that_is_evaluated(tiny_c
 
     step = functools.partial(train_step, model, tiny_config.train, frozen=True)
     after, loss = jax.jit(step)(state, batch)
-    expected, gradients = jax.value_and_grad(evaluated)(state.variables["params"])
+    expected, gradients = jax.jit(jax.value_and_grad(evaluated))(state.variables["params"])
     np.testing.assert_allclose(loss, expected, rtol=FEW)
     norm = optax.tree.norm(rest_idle_biases(gradients))
     np.testing.assert_allclose(after.sums["grad_norm"] - state.sums["grad_norm"], norm, rtol=1e-4)
