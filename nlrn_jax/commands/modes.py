@@ -121,8 +121,8 @@ def run_training(config: ConfigDict, workdir: Path) -> None:
     if config.data.train == "samples" and config.train.steps > 10_000 and is_first():
         print(f"warning: {len(training)} sample photographs are few for a full run; name your own:"
               " --config.data.train=folder:PATH[,folder:PATH]", flush=True)  # fmt: skip
-    start = start_of(config)
-    if start.remark and not newest_step(workdir) and is_first():
+    start = start_of(config, workdir)
+    if start.remark and is_first():
         print(start.remark, flush=True)
     train(config, workdir, training, validator, start.variables)
     if not is_first():

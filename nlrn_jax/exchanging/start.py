@@ -6,6 +6,7 @@ seen a third, and gets the same correction. All else starts fresh, and is said.
 """
 
 import functools
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.file import flat, nested
 from nlrn_jax.exchanging.stored import load
 from nlrn_jax.network.model import build_model
+from nlrn_jax.training.run import newest_step
 from nlrn_jax.training.state import fresh_variables
 
 # Arrays with an axis of channels: which it is, and whether its parts add up.
@@ -37,14 +39,14 @@ class Start(NamedTuple):
     remark: str = ""
 
 
-def start_of(config: ConfigDict) -> Start:
-    """Return what `train.start` names as the start of a run.
+def start_of(config: ConfigDict, workdir: str | Path) -> Start:
+    """Return what `train.start` names as the start of a run; nothing where the run goes on.
 
     Raises:
       UserError: no network is there, or its convolutions do not fit.
     """
     source = config.train.start
-    if not source:
+    if not source or newest_step(workdir):  # what it started from may be gone by then
         return Start()
     model, variables = load(source)
     own = build_model(config)

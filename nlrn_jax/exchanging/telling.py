@@ -2,7 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from nlrn_jax.exchanging.file import Facts, Weights, flat
+from nlrn_jax.exchanging.file import Facts, Weights
+from nlrn_jax.network.model import count_parameters
 
 
 def purpose(config: ConfigDict) -> str:
@@ -50,7 +51,7 @@ def in_one_line(weights: Weights) -> str:
 
 def at_length(name: str, weights: Weights, kilobytes: float, recipe: str) -> list[str]:
     """Say all of shipped weights, in lines for a terminal."""
-    parameters = sum(array.size for _, array in flat(weights.variables["params"]))
+    parameters = count_parameters(weights.variables["params"])
     facts = weights.facts
     of = f" on {facts.pictures} pictures" if facts.pictures else ""
     lines = [

@@ -137,8 +137,8 @@ def _train_member(
     if newest >= config.train.steps:
         print(f"finished at step {newest}: left as it is", flush=True)
     else:
-        start = start_of(config)
-        if start.remark and not newest:
+        start = start_of(config, workdir)
+        if start.remark:
             print(start.remark, flush=True)
         train(config, workdir, images, validator, start.variables)
 

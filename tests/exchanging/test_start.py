@@ -28,11 +28,11 @@ def source(tiny_config, tmp_path):
 def begun(config, source, **model):
     config.train.start = str(source)
     config.model.update(model)
-    return start_of(config)
+    return start_of(config, "runs/nowhere")
 
 
 def test_without_a_start_weights_are_fresh(tiny_config):
-    assert start_of(tiny_config) == (None, "")
+    assert start_of(tiny_config, "runs/nowhere") == (None, "")
 
 
 def test_an_equal_network_is_copied_whole(tiny_config, source):
@@ -101,3 +101,11 @@ def test_training_goes_on_from_there(tiny_config, source, tmp_path):
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
         variables["params"], start.variables["params"],
     )  # fmt: skip
+
+
+def test_a_run_goes_on_though_what_it_started_from_is_gone(tiny_config, source, tmp_path):
+    start = begun(tiny_config, source)
+    tiny_config.train.steps = 1
+    tiny.train(tiny_config, tmp_path / "run", start.variables)
+    source.unlink()
+    assert start_of(tiny_config, tmp_path / "run") == (None, "")
