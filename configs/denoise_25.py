@@ -38,6 +38,16 @@ def get_config(variant: str = "") -> ConfigDict:
     return cpu(config) if variant == "cpu" else base.variant(config, variant)
 
 
+def go_on(config: ConfigDict, start: str, steps: int) -> ConfigDict:
+    """Let a small network go on from the weights of another, its norms frozen almost at once."""
+    config.train.start = start
+    config.train.batch = 8
+    config.train.steps = steps
+    config.train.freeze_at = 0.1
+    config.checkpoint.every = 2_000
+    return config
+
+
 def cpu(config: ConfigDict) -> ConfigDict:
     """Fill half an hour of two CPU cores: the recipe that configs/study_recipes.py found best."""
     config = base.quick(config)

@@ -17,10 +17,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config = denoise_25.get_config(variant)
     config.model.channels = 3
     config.degrade.sigma = (0.0, 55.0)
-    if variant == "cpu":
-        config.train.start = "runs/denoise_blind_cpu"
-        config.train.batch = 8
-        config.train.steps = 40_000
-        config.train.freeze_at = 0.1
-        config.checkpoint.every = 2_000
-    return config
+    if variant != "cpu":
+        return config
+    return denoise_25.go_on(config, start="runs/denoise_blind_cpu", steps=40_000)

@@ -23,10 +23,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.degrade.sigma = (0.0, 20.0)
     config.degrade.jpeg = (40, 100)
     config.degrade.chances = (0.9, 0.5, 0.7)
-    if variant == "cpu":
-        config.train.start = "runs/denoise_color_cpu"
-        config.train.batch = 8
-        config.train.steps = 30_000
-        config.train.freeze_at = 0.1
-        config.checkpoint.every = 2_000
-    return config
+    if variant != "cpu":
+        return config
+    return denoise_25.go_on(config, start="runs/denoise_color_cpu", steps=30_000)

@@ -25,10 +25,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config = denoise_25.get_config(variant)
     config.task = "sr"
     config.degrade.scales = (2, 3, 4)
-    if variant == "cpu":
-        config.train.start = "runs/denoise_blind_cpu"
-        config.train.batch = 8
-        config.train.steps = 30_000
-        config.train.freeze_at = 0.1
-        config.checkpoint.every = 2_000
-    return config
+    if variant != "cpu":
+        return config
+    return denoise_25.go_on(config, start="runs/denoise_blind_cpu", steps=30_000)

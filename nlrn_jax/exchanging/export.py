@@ -14,8 +14,8 @@ import jax
 from ml_collections import ConfigDict
 
 from nlrn_jax.errors import UserError
-from nlrn_jax.exchanging import shipped
-from nlrn_jax.exchanging.file import Facts, Weights, read_weights
+from nlrn_jax.exchanging.file import Facts, Weights
+from nlrn_jax.exchanging.stored import weights_of
 from nlrn_jax.training.run import Checkpoint, find_step, load, read_config
 from nlrn_jax.training.split import NAME as SPLIT
 
@@ -28,9 +28,9 @@ def exported(place: str | Path, checkpoint: Checkpoint = "newest") -> Weights:
     Raises:
       UserError: as `stored.load`, or an evaluation is damaged.
     """
-    file = shipped.file_of(place)
-    if file is not None:
-        return read_weights(file)
+    weights = weights_of(place, checkpoint)
+    if weights is not None:
+        return weights
     workdir = Path(place)
     step = find_step(workdir, checkpoint)
     _, variables = load(workdir, step)

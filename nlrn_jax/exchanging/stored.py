@@ -38,7 +38,7 @@ def load(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[NLRN, di
     Raises:
       UserError: no network there, or none that is complete and whole.
     """
-    weights = _weights(place, checkpoint)
+    weights = weights_of(place, checkpoint)
     if weights is None:
         return run.load(place, checkpoint)
     return build_model(weights.config), jax.tree.map(jnp.asarray, weights.variables)
@@ -46,24 +46,24 @@ def load(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[NLRN, di
 
 def read_config(place: str | Path) -> ConfigDict:
     """Read the configuration of a network; place and errors as those of `load`."""
-    weights = _weights(place)
+    weights = weights_of(place)
     return run.read_config(place) if weights is None else weights.config
 
 
 def described(place: str | Path) -> str:
     """Say in one clause what a network is for, and what it reaches where that is known."""
-    weights = _weights(place)
+    weights = weights_of(place)
     return purpose(run.read_config(place)) if weights is None else in_one_line(weights)
 
 
 def find_step(place: str | Path, checkpoint: Checkpoint = "newest") -> int:
     """Return the step whose weights would be loaded; arguments and errors as those of `load`."""
-    weights = _weights(place, checkpoint)
+    weights = weights_of(place, checkpoint)
     return run.find_step(place, checkpoint) if weights is None else weights.facts.steps
 
 
-def _weights(place: str | Path, checkpoint: Checkpoint = "newest") -> Weights | None:
-    """Read weights; None where the place is that of a run."""
+def weights_of(place: str | Path, checkpoint: Checkpoint = "newest") -> Weights | None:
+    """Read weights; None where the place is that of a run. Arguments and errors as of `load`."""
     shipped.require_there(place)
     file = shipped.file_of(place)
     if file is None:
