@@ -32,6 +32,15 @@ def compile_once(tmp_path_factory):
     os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0".strip()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly(request):
+    """Compile as users do where numbers and memory are looked at; elsewhere, for a third less."""
+    as_users = {"network", "planning", "restoring"} & {*request.path.parts}
+    jax.config.update("jax_disable_most_optimizations", not as_users)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """Folder of the research images; tests that need them skip where it is absent."""

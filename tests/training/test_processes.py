@@ -65,7 +65,6 @@ def runs(tmp_path_factory):
     pair = f"/2@127.0.0.1:{free_port()}"
     jobs = [
         (8, "-", "8", "1, then 8"),
-        (4, "-", "4"),
         *((2, f"{i}{pair}", "2 x 2", "1, then 2 x 2") for i in range(2)),
     ]
     elsewhere(folder, jobs)
@@ -76,7 +75,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-WAYS = ["8", "4", "2 x 2", "1, then 8", "8, then 1", "1, then 2 x 2", "2 x 2, then 1"]
+WAYS = ["8", "2 x 2", "1, then 8", "8, then 1", "1, then 2 x 2", "2 x 2, then 1"]
 
 
 @pytest.mark.parametrize("way", WAYS)
