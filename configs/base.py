@@ -22,6 +22,7 @@ def get_config(name: str = "") -> ConfigDict:
     config.model.embedding = 64  # l, size of theta and phi
     config.model.steps = 12  # T, recurrent states
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
+    config.model.distance = "embedded_gaussian"  # how positions compare: network/block.py lists six
     config.model.propagate = True  # carry the correlation from state to state
     config.model.share = True  # the same weights in every state; False: each its own
     config.model.carry = "logits"  # or 'embeddings': less memory, same function; of training alone

@@ -4,6 +4,7 @@ import importlib
 
 _PLACES = {
     "NLRN": "network.model",
+    "NonLocal": "network.block",
     "bicubic_resize": "data.degrade",
     "load": "exchanging.stored",
     "non_local": "network.non_local",

@@ -37,6 +37,10 @@ PROTOCOLS = {
     "sr_rgb": Protocol("sr", "scales"),
 }
 MAX_SIGMA = 150  # grey levels: with more, noisy pictures are none that `restore` takes
+DISTANCES = (  # of network/block.py, in the paper's words
+    "embedded_gaussian", "symmetric_embedded_gaussian", "gaussian", "euclidean",
+    "embedded_dot_product", "dot_product",
+)  # fmt: skip
 CLASSICAL = ("nl_means", "tv", "bm3d")  # baselines that `evaluate.classical` may name
 _GAUSSIAN = ("denoise", "denoise_clipped")  # protocols whose level is the sigma that they ask for
 
@@ -48,7 +52,8 @@ FREE = (
 
 # Fields that runs of earlier versions lack, with the value that is what these versions did.
 ADDED = {
-    ("model", "share"): True, ("data", "max_megapixels"): 135.0,
+    ("model", "share"): True, ("model", "distance"): "embedded_gaussian",
+    ("data", "max_megapixels"): 135.0,
     ("train", "accumulate"): 1, ("train", "start"): "", ("train", "freeze_at"): 1.0,
     ("degrade", "poisson"): (), ("degrade", "jpeg"): (), ("degrade", "chances"): (1.0, 1.0, 1.0),
 }  # fmt: skip
@@ -69,6 +74,7 @@ def check(config: ConfigDict) -> None:
         ("model.embedding", model.embedding >= 1, "1 or more"),
         ("model.steps", model.steps >= 1, "1 or more states"),
         ("model.neighborhood", _is_window(model.neighborhood), "odd, or None for the whole patch"),
+        ("model.distance", model.distance in DISTANCES, f"one of {', '.join(DISTANCES)}"),
         ("model.carry", model.carry in ("logits", "embeddings"), "'logits' or 'embeddings'"),
         ("model.remat", model.remat in ("nothing", "correlation", "states"),
          "'nothing', 'correlation' or 'states'"),

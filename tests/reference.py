@@ -72,8 +72,22 @@ def window(row, column, height, width, neighborhood):
     return [r * width + c for r in rows for c in columns]
 
 
-def non_local(theta, phi, g, correlation=None, neighborhood=None):
-    """Average g under the softmax of the correlation, one position after another.
+def logits(query, keys, distance):
+    """Compare one position [l] with others [K, l]."""
+    if distance == "euclidean":
+        return -((keys - query) ** 2).mean(axis=-1)
+    return keys @ query
+
+
+def weigh(logits, distance):
+    """Turn the logits of the positions seen into their weights."""
+    if distance.endswith("dot_product"):
+        return logits / len(logits)
+    return softmax(logits)
+
+
+def non_local(theta, phi, g, correlation=None, neighborhood=None, distance="embedded_gaussian"):
+    """Average g under the weights of the correlation, one position after another.
 
     theta, phi [N, H, W, l]; g [N, H, W, m]; correlation [N, HW, HW] of the states before.
     Returns the response [N, H, W, m] and the new correlation, which ignores the window.
@@ -87,15 +101,27 @@ def non_local(theta, phi, g, correlation=None, neighborhood=None):
         for row in range(height):
             for column in range(width):
                 i = row * width + column
-                new[n, i] = keys @ theta[n, row, column]
+                new[n, i] = logits(theta[n, row, column], keys, distance)
                 if correlation is not None:
                     new[n, i] += correlation[n, i]
                 seen = window(row, column, height, width, neighborhood)
-                response[n, row, column] = softmax(new[n, i, seen]) @ values[seen]
+                response[n, row, column] = weigh(new[n, i, seen], distance) @ values[seen]
     return response, new
 
 
-def cell(features, correlation, first, params, norms, statistics, neighborhood, train):
+def block(u, params, correlation=None, neighborhood=None, distance="embedded_gaussian"):
+    """Add to features [N, H, W, m] what their neighborhoods hold."""
+    theta = phi = u
+    if distance.startswith("embedded"):
+        theta, phi = dense(u, params["theta"]), dense(u, params["phi"])
+    elif distance.startswith("symmetric"):
+        theta = phi = dense(u, params["theta"])
+    g = dense(u, params["g"])
+    response, correlation = non_local(theta, phi, g, correlation, neighborhood, distance)
+    return u + response, correlation
+
+
+def cell(features, correlation, first, params, norms, statistics, neighborhood, train, distance):
     """Compute one state: features, correlation, and the state's new running statistics.
 
     norms is {'scale', 'offset'} [3, F] and statistics {'norm_1', ...}, both of this state alone.
@@ -108,15 +134,16 @@ def cell(features, correlation, first, params, norms, statistics, neighborhood, 
         return y
 
     u = relu(norm(features, 0))
-    theta, phi, g = (dense(u, params[name]) for name in ("theta", "phi", "g"))
-    response, correlation = non_local(theta, phi, g, correlation, neighborhood)
-    u = u + response
+    u, correlation = block(u, params, correlation, neighborhood, distance)
     u = convolve(norm(u, 1), params["conv_a"])
     u = convolve(relu(norm(u, 2)), params["conv_b"])
     return u + first, correlation, new
 
 
-def network(x, variables, steps, neighborhood=None, propagate=True, train=False, share=True):
+def network(
+    x, variables, steps, neighborhood=None, propagate=True, train=False, share=True,
+    distance="embedded_gaussian",
+):  # fmt: skip
     """Restore [N, H, W, C], range [0, 1]; return also the new 'batch_stats' tree."""
     params, statistics = variables["params"], variables["batch_stats"]
     new = {}
@@ -132,7 +159,7 @@ def network(x, variables, steps, neighborhood=None, propagate=True, train=False,
         if not share:  # stacked, one set for each state
             weights = {k: {name: a[t] for name, a in v.items()} for k, v in weights.items()}
         features, correlation, state = cell(
-            features, correlation, first, weights, norms, own, neighborhood, train
+            features, correlation, first, weights, norms, own, neighborhood, train, distance
         )
         states.append(state)
         if not propagate:

@@ -62,17 +62,19 @@ class Carrier(NamedTuple):
 
 
 @functools.cache
-def carrier_of(neighborhood: int | None, propagate: bool, carry: str, remat: str) -> Carrier:
+def carrier_of(
+    neighborhood: int | None, propagate: bool, carry: str, remat: str, weights: str = "softmax"
+) -> Carrier:
     """Return how the correlation is carried; arguments as the attributes of `NLRN`.
 
     Raises:
-      ValueError: carry, remat or neighborhood is not one of those.
+      ValueError: carry, remat, neighborhood or weights is not one of those.
     """
     if carry not in ("logits", "embeddings"):
         raise ValueError(f"{carry=} should be 'logits' or 'embeddings'")
     if remat not in ("nothing", "correlation", "states"):
         raise ValueError(f"{remat=} should be 'nothing', 'correlation' or 'states'")
-    form = form_of(neighborhood)
+    form = form_of(neighborhood, weights)
     if not propagate:
         return _anew(form)
     if carry == "embeddings":

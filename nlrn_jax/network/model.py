@@ -18,11 +18,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from nlrn_jax.network.convolution import convolve, convolve_1x1
+from nlrn_jax.network.block import NonLocal, add_bias, glorot
+from nlrn_jax.network.convolution import convolve
 from nlrn_jax.network.correlation import Carrier, Correlation, carrier_of
 from nlrn_jax.network.non_local import KEPT
 from nlrn_jax.network.whole import within
@@ -31,45 +31,12 @@ GREY_LEVELS = 255.0
 WINDOW = 45  # q of the paper
 UNROLLED = 8  # states: as straight code training is 5% faster; more compile slowly and gain nothing
 
-glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
 batch_norm = functools.partial(
     nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
 )
 
 
 Norms = tuple[jax.Array, jax.Array]  # scales and offsets of batch norms
-
-
-def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """Add a float32 bias [F] to [N, H, W, F], in float32; the sum is rounded to the dtype of x.
-
-    Its gradient is a sum over N, H and W, which XLA:CPU forms in the dtype that it finds: one of
-    bfloat16 sticks as soon as it is 256 times its terms.
-    """
-    return (x.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
-
-
-class Kernel1x1(nn.Module):
-    """Kernel and bias of a 1x1 convolution, [inputs, features] and [features], as of `nn.Dense`."""
-
-    features: int
-    kernel_init: nn.initializers.Initializer = glorot
-
-    @nn.compact
-    def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array]:
-        """Return kernel and bias for a number of input channels."""
-        kernel = self.param("kernel", self.kernel_init, (inputs, self.features), jnp.float32)
-        return kernel, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-
-
-def convolve_together(
-    x: jax.Array, kernels: list[tuple[jax.Array, jax.Array]], dtype: str
-) -> list[jax.Array]:
-    """Apply several 1x1 convolutions to [N, H, W, C] as one, since x is then read once."""
-    kernel, bias = (jnp.concatenate(parts, -1) for parts in zip(*kernels, strict=True))
-    y = add_bias(convolve_1x1(x.astype(dtype), kernel.astype(dtype)), bias)
-    ends = np.cumsum([len(bias) for _, bias in kernels])[:-1]
-    return jnp.split(y, ends, -1)
 
 
 class Conv3x3(nn.Module):
@@ -96,13 +63,13 @@ class Cell(nn.Module):
     """One state of the recurrence: (features, correlation) -> (features, correlation).
 
     Attributes:
-      embedding: size l of theta and phi.
+      block: the non-local block, whose weights are this cell's own.
       carrier: how the correlation is carried.
       dtype: of the convolutions and products; softmax, correlation and statistics are float32.
       train: use and update batch statistics instead of the running ones.
     """
 
-    embedding: int
+    block: NonLocal
     carrier: Carrier
     dtype: str
     train: bool
@@ -129,14 +96,10 @@ class Cell(nn.Module):
         features, correlation = carry
         index, norms = own
         filters = features.shape[-1]
-        embeddings = [
-            Kernel1x1(self.embedding, name="theta")(filters),
-            Kernel1x1(self.embedding, name="phi")(filters),
-            Kernel1x1(filters, nn.initializers.zeros, name="g")(filters),
-        ]
+        nn.share_scope(self, self.block)
 
         u = nn.relu(self.normalize("norm_1", features, norms, 0))
-        theta, phi, g = convolve_together(u, embeddings, self.dtype)
+        theta, phi, g = self.block.embed(u)
         response, correlation = self.carrier.respond(theta, phi, g, correlation, index, size)
         u = self.normalize("norm_2", u + response, norms, 1)
         u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
@@ -171,6 +134,7 @@ class NLRN(nn.Module):
       embedding: l, size of theta and phi.
       steps: T, number of states.
       neighborhood: odd side q of the window that a position sees; None is the whole input.
+      distance: by which positions are compared, a name of `block.DISTANCES`.
       propagate: carry the correlation from state to state.
       share: use the same weights in every state; False gives each its own, stacked [T, ...].
       carry: how: as 'logits', or as the 'embeddings' of all states, whose memory is linear in
@@ -191,6 +155,7 @@ class NLRN(nn.Module):
     embedding: int = 64
     steps: int = 12
     neighborhood: int | None = None
+    distance: str = "embedded_gaussian"
     propagate: bool = True
     share: bool = True
     carry: str = "logits"
@@ -251,7 +216,12 @@ class NLRN(nn.Module):
         """Scan the cell over the states: s_0 -> s_T, [N, H, W, F]."""
         # prevent_cse=False: inside a scan nothing can be merged, and the barriers would cost time
         keep = jax.checkpoint_policies.save_only_these_names(*KEPT)
-        carrier = carrier_of(self.neighborhood, self.propagate, self.carry, self.remat)
+        block = NonLocal(
+            self.embedding, self.neighborhood, self.distance, dtype=self.dtype, parent=None
+        )
+        carrier = carrier_of(
+            self.neighborhood, self.propagate, self.carry, self.remat, block.weights
+        )
         cell = nn.scan(
             nn.remat(Cell, prevent_cse=False, policy=keep) if self.remat == "states" else Cell,
             variable_broadcast="params" if self.share else False,
@@ -261,9 +231,10 @@ class NLRN(nn.Module):
             in_axes=(0, nn.broadcast, nn.broadcast),
             length=self.steps,
             unroll=self.steps if train and self._unrolled else 1,
-        )(self.embedding, carrier, self.dtype, train, name="cell")
+        )(block, carrier, self.dtype, train, name="cell")
         norms = StateNorms(self.steps, self.filters, name="norms")()
-        start = carrier.start((*s0.shape[:3], self.steps * self.embedding), self.dtype)
+        *positions, width = block.compared(s0).shape
+        start = carrier.start((*positions, self.steps * width), block.compared(s0).dtype)
         own = jnp.arange(self.steps, dtype=jnp.int32), norms
         (features, correlation), _ = cell((s0, start), own, s0, size)
         return carrier.finish(features, correlation)

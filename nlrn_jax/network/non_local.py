@@ -3,9 +3,10 @@
     correlation_ij = correlation'_ij + theta_i . phi_j      correlation' of the state before
     response_i     = sum_j softmax_j(correlation_ij) g_j    j in the q x q window around i
 
-(Liu et al. 2018, section 3; without 1 / sqrt(l), as in the authors' programs.)
+(Liu et al. 2018, section 3; without 1 / sqrt(l), as in the authors' programs.) Other weights than
+the softmax are in `weighing.py`.
 
-Pure functions. Correlation and softmax are float32 whatever the inputs are.
+Pure functions. Correlation and weights are float32 whatever the inputs are.
 """
 
 import functools
@@ -18,7 +19,9 @@ from jax.ad_checkpoint import checkpoint_name
 from nlrn_jax.network import whole, windowed
 from nlrn_jax.network.mesh import on_each_device
 from nlrn_jax.network.response import Residuals
+from nlrn_jax.network.weighing import MEAN, SOFTMAX, Weighing
 
+WEIGHTS = {"softmax": SOFTMAX, "mean": MEAN}
 KEPT = ("response", "normaliser")  # by rematerialisation: with these, no logits are formed again
 
 Responded = tuple[jax.Array, jax.Array, jax.Array | None]  # response, normaliser, correlation
@@ -42,19 +45,30 @@ class Form(NamedTuple):
 
 
 @functools.cache
-def form_of(neighborhood: int | None) -> Form:
-    """Return the form of the operation for a neighborhood.
+def form_of(neighborhood: int | None, weights: str = "softmax") -> Form:
+    """Return the form of the operation for a neighborhood and the name of its weights.
 
     Raises:
-      ValueError: it is neither odd and positive, nor None.
+      ValueError: the one is neither odd and positive, nor None, or the other is unknown.
     """
+    if weights not in WEIGHTS:
+        raise ValueError(f"{weights=} should be one of {', '.join(WEIGHTS)}")
+    weighing = WEIGHTS[weights]
     if neighborhood is None:
-        return Form(_named(whole.forward), whole.backward, whole.undo, whole.zero)
+        forward, backward = (
+            functools.partial(function, weighing=weighing)
+            for function in (whole.forward, whole.backward)
+        )
+        return Form(_named(forward), backward, whole.undo, whole.zero)
     if neighborhood < 1 or neighborhood % 2 == 0:
         raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")
-    forward, backward, undo, zero = (
+    forward, backward = (
+        functools.partial(function, neighborhood=neighborhood, weighing=weighing)
+        for function in (_forward_in_windows, _backward_in_windows)
+    )
+    undo, zero = (
         functools.partial(function, neighborhood=neighborhood)
-        for function in (_forward_in_windows, _backward_in_windows, windowed.undo, windowed.zero)
+        for function in (windowed.undo, windowed.zero)
     )
     return Form(_named(forward), backward, functools.partial(on_each_device, undo), zero)
 
@@ -66,6 +80,7 @@ def non_local(
     correlation: jax.Array | None = None,
     neighborhood: int | None = None,
     size: jax.Array | None = None,
+    weights: str = "softmax",
 ) -> tuple[jax.Array, jax.Array]:
     """Weigh `g` by the softmax of the correlation, carried from state to state.
 
@@ -81,16 +96,18 @@ def non_local(
         border; None is the whole input.
       size: int32 [2], rows and columns that hold the image; the rest of H x W is padding that
         changes nothing. None: all of it.
+      weights: 'softmax'; or 'mean', the correlation itself over the number of positions seen.
 
     Returns:
-      response [N, H, W, m] in the dtype of `g`, and the new correlation: logits before the
-      softmax, unmasked, float32, [N, HW, HW] for the whole input and [tiles, queries, keys] for
-      windows (see `windowed.py`), about 4 (q + 7)(q + 15) bytes a position.
+      response [N, H, W, m] in the dtype of `g`, and the new correlation: logits before they
+      become weights, unmasked, float32, [N, HW, HW] for the whole input and [tiles, queries,
+      keys] for windows (see `windowed.py`), about 4 (q + 7)(q + 15) bytes a position.
 
     Raises:
-      ValueError: shapes that do not belong together, or a neighborhood that is not odd.
+      ValueError: shapes that do not belong together, a neighborhood that is not odd, or
+        weights of another name.
     """
-    form = form_of(neighborhood)
+    form = form_of(neighborhood, weights)
     _check(theta, phi, g)
     correlation = _started(correlation, form, theta.shape, neighborhood)
     return respond(theta, phi, g, correlation, size, form)
@@ -142,9 +159,10 @@ def _forward_in_windows(
     correlation: jax.Array | None,
     size: jax.Array | None,
     neighborhood: int,
+    weighing: Weighing,
 ) -> Responded:
     def of_share(*batched: jax.Array | None) -> Responded:
-        return windowed.forward(*batched, size, neighborhood)
+        return windowed.forward(*batched, size, neighborhood, weighing)
 
     return on_each_device(of_share, theta, phi, g, correlation)
 
@@ -154,12 +172,13 @@ def _backward_in_windows(
     d_response: jax.Array,
     d_correlation: jax.Array | None,
     neighborhood: int,
+    weighing: Weighing,
 ) -> Gradients:
     def of_share(
         share: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
     ) -> Gradients:
         share = share._replace(size=residuals.size)  # one for all images: every device has it
-        return windowed.backward(share, d_response, d_correlation, neighborhood)
+        return windowed.backward(share, d_response, d_correlation, neighborhood, weighing)
 
     batched = residuals._replace(size=None)
     return on_each_device(of_share, batched, d_response, d_correlation)

@@ -1,18 +1,16 @@
 """One tile of queries against the keys that it sees: the non-local operation's inner step.
 
 The tile of `whole.py` is a whole image; `windowed.py` walks over small ones. The backward pass
-recomputes the softmax from the logits and the saved normalisers instead of keeping it.
+recomputes the weights from the logits and the saved normalisers instead of keeping them.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-MASKED = np.float32(-1e30)  # finite: a query outside the image has no key, and must not become NaN
-SEEN_OR_MASKED = np.float32(0), MASKED
+from nlrn_jax.network.weighing import Weighing
 
 
 class Residuals(NamedTuple):
@@ -22,7 +20,7 @@ class Residuals(NamedTuple):
       theta, phi, g: its inputs, [N, H, W, l] twice and [N, H, W, m].
       correlation: the logits that it returned, float32, or None where nothing is carried.
       size: int32 [2], rows and columns that hold an image, or None for all.
-      normaliser: log of the sum of exponentials of each query, float32.
+      normaliser: of the weights of each query, float32; see `Weighing`.
       response: what it returned, [N, H, W, m].
     """
 
@@ -65,41 +63,41 @@ def respond(
     value: jax.Array,
     carried: jax.Array | None,
     mask: jax.Array | None,
+    weighing: Weighing,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Respond to each query with the softmax-weighted mean of the values.
+    """Respond to each query with the weighted mean of the values.
 
     Args:
       query, key, value, mask: as those of `Tile`.
       carried: logits of the states before, [Q, K], or None.
+      weighing: how logits become weights.
 
     Returns:
-      The response [Q, m] in the dtype of `value`, the normaliser [Q] (log of the sum of
-      exponentials), and the unmasked logits [Q, K], float32.
+      The response [Q, m] in the dtype of `value`, the normaliser [Q], and the unmasked logits
+      [Q, K], float32.
     """
     logits = product(query, key, (1, 1))
     logits = logits if carried is None else logits + carried
-    masked = logits if mask is None else logits + mask
-    top = masked.max(-1, keepdims=True)
-    weights = jnp.exp(masked - top)
-    total = weights.sum(-1, keepdims=True)
+    weights, total, normaliser = weighing.forward(logits if mask is None else logits + mask)
     response = product(weights.astype(value.dtype), value, (1, 0)) / total
-    return response.astype(value.dtype), (top + jnp.log(total))[:, 0], logits
+    return response.astype(value.dtype), normaliser, logits
 
 
 def respond_backward(
-    tile: Tile, d_response: jax.Array, d_logits: jax.Array | None
+    tile: Tile, d_response: jax.Array, d_logits: jax.Array | None, weighing: Weighing
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Return the gradients by query, key, value and carried logits.
 
     Args:
       tile: what the forward pass left.
       d_response: [Q, m]; d_logits: [Q, K], from the states after, or None.
+      weighing: as it was in the forward pass.
     """
     query, key, value, logits, mask, normaliser, overlap = tile
     logits = product(query, key, (1, 1)) if logits is None else logits
     masked = logits if mask is None else logits + mask
-    weights = jnp.exp(masked - normaliser[:, None])
-    d = weights * (product(d_response, value, (1, 1)) - overlap)
+    d_weights = product(d_response, value, (1, 1))
+    weights, d = weighing.backward(masked, normaliser, d_weights, overlap)
     d = d if d_logits is None else d + d_logits
     d_query = product(d.astype(key.dtype), key, (1, 0)).astype(query.dtype)
     d_key = product(d.astype(query.dtype), query, (0, 0))

@@ -1,20 +1,14 @@
 """The non-local operation over the whole input: every position sees every other.
 
-The backward pass recomputes the softmax from the logits and the saved normalisers; see
+The backward pass recomputes the weights from the logits and the saved normalisers; see
 `response.py`.
 """
 
 import jax
 import jax.numpy as jnp
 
-from nlrn_jax.network.response import (
-    SEEN_OR_MASKED,
-    Residuals,
-    Tile,
-    product,
-    respond,
-    respond_backward,
-)
+from nlrn_jax.network.response import Residuals, Tile, product, respond, respond_backward
+from nlrn_jax.network.weighing import SEEN_OR_MASKED, Weighing
 
 
 def forward(
@@ -23,14 +17,16 @@ def forward(
     g: jax.Array,
     correlation: jax.Array | None,
     size: jax.Array | None,
+    weighing: Weighing,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Respond to each position with the softmax-weighted mean of `g` over the input.
+    """Respond to each position with the weighted mean of `g` over the input.
 
     Args:
       theta, phi: [N, H, W, l]; g: [N, H, W, m].
       correlation: logits carried from the states before, [N, HW, HW], float32, or None where
         nothing is carried.
       size: int32 [2], rows and columns that hold an image, or None for all.
+      weighing: how the correlation becomes weights.
 
     Returns:
       The response [N, H, W, m], the normaliser [N, HW], and the new correlation (None where
@@ -41,7 +37,7 @@ def forward(
     def of_one_image(
         theta: jax.Array, phi: jax.Array, g: jax.Array, carried: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-        response, normaliser, logits = respond(theta, phi, g, carried, mask)
+        response, normaliser, logits = respond(theta, phi, g, carried, mask, weighing)
         return response, normaliser, None if carried is None else logits
 
     response, normaliser, correlation = jax.vmap(of_one_image)(
@@ -51,13 +47,17 @@ def forward(
 
 
 def backward(
-    residuals: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
+    residuals: Residuals,
+    d_response: jax.Array,
+    d_correlation: jax.Array | None,
+    weighing: Weighing,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
     """Return the gradients by theta, phi, g and the carried correlation.
 
     Args:
       residuals: of the forward pass.
       d_response: like the response; d_correlation: like the correlation, from the states after.
+      weighing: as it was in the forward pass.
     """
     theta, phi, g, correlation, size, normaliser, _ = residuals
     mask = _mask(size, theta.shape)
@@ -66,7 +66,7 @@ def backward(
         image: Tile, d_response: jax.Array, d_logits: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
         image = image._replace(mask=mask)
-        d_theta, d_phi, d_g, d_carried = respond_backward(image, d_response, d_logits)
+        d_theta, d_phi, d_g, d_carried = respond_backward(image, d_response, d_logits, weighing)
         d_phi, d_g = d_phi.astype(phi.dtype), d_g.astype(g.dtype)
         return d_theta, d_phi, d_g, None if image.logits is None else d_carried
 

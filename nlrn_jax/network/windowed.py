@@ -3,7 +3,7 @@
 The image is cut into tiles of queries. The keys that a tile can see are the tile and `radius`
 positions around it; one tile after another is compared with its keys, and what lies outside a
 query's own window, or outside the image, is masked. The backward pass walks the tiles again and
-recomputes the softmax from the saved normalisers.
+recomputes the weights from the saved normalisers.
 """
 
 import functools
@@ -16,14 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nlrn_jax.network.response import (
-    SEEN_OR_MASKED,
-    Residuals,
-    Tile,
-    product,
-    respond,
-    respond_backward,
-)
+from nlrn_jax.network.response import Residuals, Tile, product, respond, respond_backward
+from nlrn_jax.network.weighing import SEEN_OR_MASKED, Weighing
 
 _FIRST = np.int32(0)  # of the channels, in the integers that corners have
 TOGETHER = 2**27  # bytes of the logits of the tiles that are computed at a time beside a CPU
@@ -69,8 +63,9 @@ def forward(
     correlation: jax.Array | None,
     size: jax.Array | None,
     neighborhood: int,
+    weighing: Weighing,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """Respond to each position with the softmax-weighted mean of `g` over its window.
+    """Respond to each position with the weighted mean of `g` over its window.
 
     Args:
       theta, phi: [N, H, W, l]; g: [N, H, W, m].
@@ -79,6 +74,7 @@ def forward(
       size: int32 [2], rows and columns that hold an image; the rest is padding that no one sees;
         None: all of them.
       neighborhood: odd side of the window.
+      weighing: how the correlation becomes weights.
 
     Returns:
       The response [N, H, W, m], the normaliser [tiles, queries], and the new correlation (None
@@ -96,7 +92,7 @@ def forward(
         query = _cut(queries, corner, TILE)
         key, value = _cut(keys, corner, grid.keys), _cut(values, corner, grid.keys)
         response, normaliser, logits = respond(
-            query, key, value, carried, _mask(corner, size, grid)
+            query, key, value, carried, _mask(corner, size, grid), weighing
         )
         return response, normaliser, None if carried is None else logits
 
@@ -121,6 +117,7 @@ def backward(
     d_response: jax.Array,
     d_correlation: jax.Array | None,
     neighborhood: int,
+    weighing: Weighing,
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
     """Return the gradients by theta, phi, g and the carried correlation.
 
@@ -128,6 +125,7 @@ def backward(
       residuals: of the forward pass.
       d_response: like the response; d_correlation: like the correlation, from the states after.
       neighborhood: odd side of the window.
+      weighing: as it was in the forward pass.
     """
     theta, phi, g, correlation, size, normaliser, _ = residuals
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
@@ -140,7 +138,7 @@ def backward(
         key, value = _cut(keys, corner, grid.keys), _cut(values, corner, grid.keys)
         mask = _mask(corner, size, grid)
         tile = Tile(x.query, key, value, x.logits, mask, x.normaliser, x.overlap)
-        d_query, d_key, d_value, d = respond_backward(tile, x.d_response, x.d_logits)
+        d_query, d_key, d_value, d = respond_backward(tile, x.d_response, x.d_logits, weighing)
         sums = _add(sums[0], d_key, corner, grid), _add(sums[1], d_value, corner, grid)
         return sums, (d_query, None if x.d_logits is None else d)
 

@@ -21,18 +21,18 @@ def draw(dtype="float32"):
     return [jnp.asarray(rng.standard_normal((STATES, *SHAPE, s)), dtype) for s in sizes]
 
 
-def keeping(states, size, window):
+def keeping(states, size, window, weights):
     """Chain the states by `non_local`, whose every correlation is kept for the gradient."""
     total, correlation = 0, None
     for theta, phi, g in zip(*states, strict=True):
-        response, correlation = non_local(theta, phi, g, correlation, window, size)
+        response, correlation = non_local(theta, phi, g, correlation, window, size, weights)
         total = total + jnp.sin(response)
     return total
 
 
-def handing_on(form, states, size, window):
+def handing_on(form, states, size, window, weights):
     """Chain them by scanning with a carrier that keeps nothing."""
-    carrier = carrier_of(window, True, form, "correlation")
+    carrier = carrier_of(window, True, form, "correlation", weights)
 
     def step(carry, x):
         total, correlation = carry
@@ -46,21 +46,26 @@ def handing_on(form, states, size, window):
     return carrier.finish(total, correlation)
 
 
-def loss_and_gradient(chain, states, size, window):
+def loss_and_gradient(chain, states, size, window, weights="softmax"):
     onto = jnp.asarray(np.random.default_rng(1).standard_normal((*SHAPE, FEATURES)))
     if size is not None:
         onto = onto.at[:, size[0] :].set(0).at[:, :, size[1] :].set(0)
-    project = jax.value_and_grad(lambda states: jnp.sum(onto * chain(states, size, window)))
+    project = jax.value_and_grad(
+        lambda states: jnp.sum(onto * chain(states, size, window, weights))
+    )
     return jax.jit(project)(states)
 
 
 @pytest.mark.parametrize("form", ["logits", "embeddings"])
 @pytest.mark.parametrize("window", [None, 3])
-@pytest.mark.parametrize("size", [None, (4, 5)])
-def test_the_gradient_is_that_of_keeping_every_correlation(form, window, size):
+@pytest.mark.parametrize(
+    "size, weights", [(None, "softmax"), ((4, 5), "softmax"), ((4, 5), "mean")]
+)
+def test_the_gradient_is_that_of_keeping_every_correlation(form, window, size, weights):
     size = None if size is None else np.array(size, np.int32)
-    loss, gradient = loss_and_gradient(functools.partial(handing_on, form), draw(), size, window)
-    kept_loss, kept_gradient = loss_and_gradient(keeping, draw(), size, window)
+    chain = functools.partial(handing_on, form)
+    loss, gradient = loss_and_gradient(chain, draw(), size, window, weights)
+    kept_loss, kept_gradient = loss_and_gradient(keeping, draw(), size, window, weights)
     np.testing.assert_allclose(loss, kept_loss, rtol=ROUNDING)
     for ours, kept in zip(gradient, kept_gradient, strict=True):
         close(ours, kept)
@@ -117,6 +122,7 @@ def test_a_further_state_costs_no_further_logits():
         ({"carry": "stack"}, "carry='stack'"),
         ({"remat": "all"}, "remat='all'"),
         ({"neighborhood": 4}, "neighborhood=4"),
+        ({"weights": "max"}, "weights='max' should be one of softmax, mean"),
     ],
 )
 def test_a_carrier_that_there_is_not_is_refused(wrong, culprit):

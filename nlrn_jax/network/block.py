@@ -1,0 +1,188 @@
+"""The non-local block, for any network: 1x1 embeddings, the operation, and a skip around both.
+
+    theta, phi, g = 1x1 convolutions of u
+    v = u + non_local(theta, phi, g)                  g starts at zero, so that v starts as u
+
+Positions are compared by one of six distances (Liu et al. 2018, section 3; Wang et al. 2018,
+section 3.2 for those without a softmax), u_i being the features at position i, [m]:
+
+    embedded_gaussian              softmax over j of theta(u_i) . phi(u_j)      that of NLRN
+    symmetric_embedded_gaussian    softmax of theta(u_i) . theta(u_j)
+    gaussian                       softmax of u_i . u_j
+    euclidean                      softmax of -|u_i - u_j|^2 / m
+    embedded_dot_product           theta(u_i) . phi(u_j) / number of j seen
+    dot_product                    u_i . u_j / number of j seen
+
+The paper divides the squared distance by an h^2 that it leaves open: here it is m, the number of
+features, since the distance of two positions grows with it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from nlrn_jax.network.convolution import convolve_1x1
+from nlrn_jax.network.non_local import form_of, non_local, respond
+
+glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
+
+
+class Distance(NamedTuple):
+    """What is compared, and how the comparison weighs.
+
+    Attributes:
+      embeddings: names of the 1x1 convolutions of queries and keys; none: features themselves.
+      weights: as those of `non_local`.
+    """
+
+    embeddings: tuple[str, ...]
+    weights: str
+
+
+DISTANCES = {
+    "embedded_gaussian": Distance(("theta", "phi"), "softmax"),
+    "symmetric_embedded_gaussian": Distance(("theta",), "softmax"),
+    "gaussian": Distance((), "softmax"),
+    "euclidean": Distance((), "softmax"),
+    "embedded_dot_product": Distance(("theta", "phi"), "mean"),
+    "dot_product": Distance((), "mean"),
+}
+
+
+class NonLocal(nn.Module):
+    """Let every position of [N, H, W, m] look at its neighborhood: the same shape.
+
+    Blocks in a row may hand the correlation on, as the states of NLRN do:
+
+        features, correlation = NonLocal(embedding=32, neighborhood=25)(features)
+        features, correlation = NonLocal(embedding=32, neighborhood=25)(features, correlation)
+
+    Attributes:
+      embedding: size l of theta and phi, where the distance has them.
+      neighborhood: odd side q of the window that a position sees; None is the whole input.
+      distance: by which positions are compared, a name of `DISTANCES`.
+      propagate: return the correlation. False returns None, and forms it again for the gradient
+        instead of keeping it: less memory in training, for a block that hands nothing on.
+      dtype: 'float32' or 'bfloat16', of the convolutions and products; None: that of the features.
+        Correlation and weights are float32.
+    """
+
+    embedding: int = 64
+    neighborhood: int | None = None
+    distance: str = "embedded_gaussian"
+    propagate: bool = True
+    dtype: str | None = None
+
+    def __call__(
+        self,
+        features: jax.Array,
+        correlation: jax.Array | None = None,
+        size: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Return the features, and the correlation for a later block.
+
+        Args:
+          features: [N, H, W, m].
+          correlation: what an earlier block with the same neighborhood returned, or None.
+          size: int32 [2], rows and columns that hold the image; the rest of H x W is padding that
+            changes nothing. None: all of it.
+
+        Raises:
+          ValueError: features of another rank; a correlation of another shape or neighborhood, or
+            where none is to be handed on; an even neighborhood; an unknown distance.
+        """
+        if features.ndim != 4:
+            raise ValueError(f"NonLocal wants features [N, H, W, m], not {features.shape}")
+        theta, phi, g = self.embed(features)
+        if self.propagate:
+            response, correlation = non_local(
+                theta, phi, g, correlation, self.neighborhood, size, self.weights
+            )
+        elif correlation is None:
+            form = form_of(self.neighborhood, self.weights)
+            response, _ = respond(theta, phi, g, None, size, form)
+        else:
+            raise ValueError("propagate=False, so no correlation is handed on: give None")
+        return features + response.astype(features.dtype), correlation
+
+    @nn.compact
+    def embed(self, features: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return what the operation wants: theta, phi [N, H, W, l], and g [N, H, W, m]."""
+        width = features.shape[-1]
+        kernels = [Kernel1x1(self.embedding, name=name)(width) for name in self._kind.embeddings]
+        kernels.append(Kernel1x1(width, nn.initializers.zeros, name="g")(width))
+        dtype = self.dtype or features.dtype
+        *embedded, g = convolve_together(features, kernels, dtype)
+        if not embedded:
+            return *self._compare(features.astype(dtype)), g
+        return embedded[0], embedded[-1], g
+
+    def compared(self, features: jax.Array) -> jax.ShapeDtypeStruct:
+        """Tell shape and dtype of the queries, and of the keys, of features [N, H, W, m]."""
+        dtype = jnp.dtype(self.dtype or features.dtype)
+        if self._kind.embeddings:
+            return jax.ShapeDtypeStruct((*features.shape[:3], self.embedding), dtype)
+        return jax.eval_shape(self._compare, jax.ShapeDtypeStruct(features.shape, dtype))[0]
+
+    def _compare(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return queries and keys where nothing is embedded."""
+        return scaled_differences(features) if self.distance == "euclidean" else (features,) * 2
+
+    @property
+    def weights(self) -> str:
+        """Return how the correlation weighs, as `non_local` names it."""
+        return self._kind.weights
+
+    @property
+    def _kind(self) -> Distance:
+        if self.distance not in DISTANCES:
+            raise ValueError(f"distance={self.distance!r} should be one of {', '.join(DISTANCES)}")
+        return DISTANCES[self.distance]
+
+
+def scaled_differences(features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return queries and keys [N, H, W, m + 2] with -|u_i - u_j|^2 / m as their product: float32.
+
+    As 2 u_i . u_j - |u_j|^2 - |u_i|^2, which bfloat16 would round to nothing.
+    """
+    features = features.astype(jnp.float32)
+    width = features.shape[-1]
+    square = -jnp.mean(features**2, -1, keepdims=True)
+    one = jnp.ones_like(square)
+    queries = jnp.concatenate([features * (2 / width), one, square], -1)
+    return queries, jnp.concatenate([features, square, one], -1)
+
+
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """Add a float32 bias [F] to [N, H, W, F], in float32; the sum is rounded to the dtype of x.
+
+    Its gradient is a sum over N, H and W, which XLA:CPU forms in the dtype that it finds: one of
+    bfloat16 sticks as soon as it is 256 times its terms.
+    """
+    return (x.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
+
+
+class Kernel1x1(nn.Module):
+    """Kernel and bias of a 1x1 convolution, [inputs, features] and [features], as of `nn.Dense`."""
+
+    features: int
+    kernel_init: nn.initializers.Initializer = glorot
+
+    @nn.compact
+    def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array]:
+        """Return kernel and bias for a number of input channels."""
+        kernel = self.param("kernel", self.kernel_init, (inputs, self.features), jnp.float32)
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+
+
+def convolve_together(
+    x: jax.Array, kernels: list[tuple[jax.Array, jax.Array]], dtype: str
+) -> list[jax.Array]:
+    """Apply several 1x1 convolutions to [N, H, W, C] as one, since x is then read once."""
+    kernel, bias = (jnp.concatenate(parts, -1) for parts in zip(*kernels, strict=True))
+    y = add_bias(convolve_1x1(x.astype(dtype), kernel.astype(dtype)), bias)
+    ends = np.cumsum([len(bias) for _, bias in kernels])[:-1]
+    return jnp.split(y, ends, -1)

@@ -1,0 +1,243 @@
+"""The non-local block equals its equations by every distance, and fits into any network."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import reference
+from drawn import FEW, close, exact, images, randomized
+from flax import linen as nn
+from flax import nnx
+
+from nlrn_jax import NLRN, NonLocal, config
+from nlrn_jax.network.block import DISTANCES
+
+SHAPE = (2, 5, 6, 5)
+
+
+def block_of(distance="embedded_gaussian", window=None, **fields):
+    """Return a block, drawn variables of its, and features."""
+    block = NonLocal(3, window, distance, **fields)
+    features = 2 * images(SHAPE) - 1
+    return block, randomized(block, features), features
+
+
+def test_the_distances_are_those_that_a_configuration_may_name():
+    assert set(DISTANCES) == set(config.DISTANCES)
+
+
+def test_a_fresh_block_returns_its_input():
+    features = images(SHAPE)
+    (same, _), variables = NonLocal(4).init_with_output(jax.random.key(0), features)
+    np.testing.assert_array_equal(same, features)
+    assert jax.tree.map(jnp.shape, variables["params"]) == {
+        "theta": {"kernel": (5, 4), "bias": (4,)},
+        "phi": {"kernel": (5, 4), "bias": (4,)},
+        "g": {"kernel": (5, 5), "bias": (5,)},
+    }
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_two_blocks_that_hand_on_equal_the_equations(distance, window):
+    block, variables, features = block_of(distance, window)
+    other = randomized(block, features, seed=1)
+    apply = jax.jit(block.apply)
+    once, correlation = apply(variables, features)
+    twice, correlation = apply(other, once, correlation)
+    u, expected = reference.block(
+        exact(features), exact(variables["params"]), None, window, distance
+    )
+    close(once, u)
+    u, expected = reference.block(u, exact(other["params"]), expected, window, distance)
+    close(twice - features, u - features)
+    if window is None:
+        close(correlation, expected)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_gradients_equal_differences_of_the_equations(distance, window):
+    block, variables, features = block_of(distance, window)
+    onto = 2 * images(SHAPE, seed=2) - 1
+
+    def project(apply, params, features):
+        once, correlation = apply(params, features, None)
+        return (onto * apply(params, once, correlation)[0]).sum()
+
+    def apply(params, *inputs):
+        return block.apply({"params": params}, *inputs)
+
+    def of_equations(params, *inputs):
+        return reference.block(*inputs[:1], params, *inputs[1:], window, distance)
+
+    found = jax.jit(jax.grad(functools.partial(project, apply), (0, 1)))(
+        variables["params"], features
+    )
+    points = exact((variables["params"], features))
+    leaves, slopes = jax.tree.leaves(points), jax.tree.leaves(found)
+    rng = np.random.default_rng(0)
+    for array, slope in zip(leaves, slopes, strict=True):
+        for index in rng.choice(array.size, min(5, array.size), replace=False):
+            value, sides = array.flat[index], []
+            for step in (1e-5, -1e-5):
+                array.flat[index] = value + step
+                sides.append(project(of_equations, *points))
+            array.flat[index] = value
+            expected = (sides[0] - sides[1]) / 2e-5
+            assert abs(slope.ravel()[index] - expected) < 1e-3 * abs(slope).max() + 1e-4
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_the_recurrent_network_compares_by_each_distance(distance, window):
+    """And carries it as embeddings, or undone: the same function."""
+    x = images((2, 5, 7, 1))
+    model = NLRN(steps=3, filters=6, embedding=4, distance=distance, neighborhood=window)
+    variables = randomized(model, x)
+    expected, _ = reference.network(exact(x), exact(variables), 3, window, distance=distance)
+    for form in ({}, {"carry": "embeddings"}, {"remat": "correlation"}):
+        close(jax.jit(model.clone(**form).apply)(variables, x) - x, expected - x)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("distance", ["embedded_gaussian", "dot_product"])
+def test_padding_is_seen_and_counted_by_no_one(distance, window):
+    block, variables, features = block_of(distance, window)
+    padded = np.full((2, 9, 11, 5), 3, np.float32)
+    padded[:, :5, :6] = features
+    inside, _ = block.apply(variables, padded, size=np.array([5, 6], np.int32))
+    close(inside[:, :5, :6], block.apply(variables, features)[0], FEW)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_handing_nothing_on_changes_nothing_but_memory(distance):
+    block, variables, features = block_of(distance, 3)
+
+    def loss(block, variables):
+        return jnp.sum(jnp.sin(block.apply(variables, features)[0]))
+
+    alone = block.clone(propagate=False)
+    assert alone.apply(variables, features)[1] is None
+    value, slope = jax.value_and_grad(functools.partial(loss, block))(variables)
+    other_value, other_slope = jax.value_and_grad(functools.partial(loss, alone))(variables)
+    close(other_value, value, FEW)
+    jax.tree.map(lambda a, b: close(a, b, 1e-4), other_slope, slope)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_bfloat16_stays_near_float32_and_keeps_a_float32_correlation(distance):
+    block, variables, features = block_of(distance)
+    half, correlation = block.apply(variables, jnp.asarray(features, jnp.bfloat16))
+    assert (half.dtype, correlation.dtype) == (jnp.bfloat16, jnp.float32)
+    close(half.astype(jnp.float32), block.apply(variables, features)[0], 0.03)
+    mixed, _ = block.clone(dtype="bfloat16").apply(variables, features)
+    assert mixed.dtype == jnp.float32
+    close(mixed, block.apply(variables, features)[0], 0.03)
+
+
+class Deep(nn.Module):
+    """Blocks in a row with the same weights, whose correlation is carried by a scan."""
+
+    remat: bool
+    count: int = 3
+
+    @nn.compact
+    def __call__(self, features):
+        def step(block, carry, _):
+            return block(*carry), None
+
+        kind = nn.remat(NonLocal, prevent_cse=False) if self.remat else NonLocal
+        block = kind(4, 3, name="block")
+        scanned = nn.scan(
+            step, variable_broadcast="params", split_rngs={"params": False}, length=self.count - 1
+        )
+        carry = block(features)  # the first has no correlation to add to
+        return scanned(block, carry, None)[0][0]
+
+
+def test_scanned_and_rematerialised_blocks_are_blocks_in_a_row():
+    features = 2 * images(SHAPE) - 1
+    variables = randomized(Deep(False), features)
+    block = {"params": variables["params"]["block"]}
+
+    def in_a_row(variables):
+        u, correlation = NonLocal(4, 3).apply(variables, features)
+        for _ in range(2):
+            u, correlation = NonLocal(4, 3).apply(variables, u, correlation)
+        return jnp.sum(u**3)
+
+    def joined(tree):
+        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+    value, slope = jax.jit(jax.value_and_grad(in_a_row))(block)
+    for deep in (Deep(False), Deep(True)):
+
+        def loss(variables, deep=deep):
+            return jnp.sum(deep.apply(variables, features) ** 3)
+
+        scanned, gradient = jax.jit(jax.value_and_grad(loss))(variables)
+        close(scanned, value)
+        close(joined(gradient), joined(slope), 1e-4)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_mapped_over_images_it_is_the_batch(window):
+    block, variables, features = block_of(window=window)
+    mapped = jax.vmap(lambda image: block.apply(variables, image[None])[0][0])(features)
+    close(mapped, block.apply(variables, features)[0], FEW)
+
+
+def test_it_learns_inside_an_nnx_network():
+    """Two blocks that hand on, between two convolutions, in `flax.nnx`."""
+
+    class Restorer(nnx.Module):
+        def __init__(self, image, rngs):
+            self.first = nnx.Conv(1, 6, (3, 3), rngs=rngs)
+            self.last = nnx.Conv(6, 1, (3, 3), rngs=rngs)
+            features = self.first(image)
+            self.looks = nnx.bridge.ToNNX(NonLocal(4, 5), rngs).lazy_init(features)
+            self.again = nnx.bridge.ToNNX(NonLocal(4, 5), rngs).lazy_init(features)
+
+        def __call__(self, image):
+            features, correlation = self.looks(nnx.relu(self.first(image)))
+            return image + self.last(nnx.relu(self.again(features, correlation)[0]))
+
+    clean = images((2, 8, 9, 1))
+    noisy = clean + 0.1 * images((2, 8, 9, 1), seed=1)
+    network = Restorer(noisy, nnx.Rngs(0))
+    optimizer = nnx.Optimizer(network, optax.adam(1e-2), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(network, optimizer):
+        loss, slope = nnx.value_and_grad(lambda n: jnp.mean((n(noisy) - clean) ** 2))(network)
+        optimizer.update(network, slope)
+        return loss
+
+    losses = [step(network, optimizer) for _ in range(12)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert abs(network.again.g["kernel"][...]).max() > 0
+
+
+@pytest.mark.parametrize(
+    "fields, inputs, culprit",
+    [
+        ({"neighborhood": 4}, (), "neighborhood=4 must be odd"),
+        ({"distance": "cosine"}, (), "distance='cosine' should be one of embedded_gaussian"),
+        ({}, (np.zeros((2, 29, 30), np.float32),), r"correlation \(2, 29, 30\) .* \(2, 30, 30\)"),
+        ({"neighborhood": 3}, (np.zeros((2, 30, 30), np.float32),), "neighborhood=3: it should be"),
+        ({"propagate": False}, (np.zeros((2, 30, 30), np.float32),), "propagate=False"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_by_name(fields, inputs, culprit):
+    block = NonLocal(4, **fields)
+    with pytest.raises(ValueError, match=culprit):
+        block.init(jax.random.key(0), images(SHAPE), *inputs)
+
+
+def test_features_of_one_image_are_refused():
+    with pytest.raises(ValueError, match=r"\[N, H, W, m\], not \(5, 6, 5\)"):
+        NonLocal(4).init(jax.random.key(0), images(SHAPE[1:]))
