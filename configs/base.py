@@ -17,16 +17,20 @@ def get_config(name: str = "") -> ConfigDict:
     config.seed = 0  # weights, crops, noise: everything random
 
     config.model = ConfigDict()
+    config.model.network = "nlrn"  # or 'dncnn', to compare with
     config.model.channels = 1  # 1: grey (denoise) or luma (sr); 3: colour
     config.model.filters = 128  # F, width of the feature map
     config.model.embedding = 64  # l, size of theta and phi
-    config.model.steps = 12  # T, recurrent states
+    config.model.steps = 12  # T, recurrent states of nlrn
     config.model.neighborhood = placeholder(int)  # odd side in pixels; None: the whole patch
     config.model.distance = "embedded_gaussian"  # how positions compare: network/block.py lists six
-    config.model.propagate = True  # carry the correlation from state to state
-    config.model.share = True  # the same weights in every state; False: each its own
-    config.model.carry = "logits"  # or 'embeddings': less memory, same function; of training alone
-    config.model.remat = "nothing"  # or formed again, not kept: 'correlation', or 'states'
+    config.model.propagate = True  # carry the correlation from state to state, or block to block
+    config.model.share = True  # of nlrn: the same weights in every state; False: each its own
+    config.model.carry = "logits"  # or 'embeddings': less memory, same function; of training nlrn
+    config.model.remat = "nothing"  # of nlrn: or formed again, not kept: 'correlation', or 'states'
+    config.model.depth = 17  # of dncnn: 3x3 convolutions
+    config.model.norms = True  # of dncnn: batch norms
+    config.model.blocks = ()  # of dncnn: after which convolutions a non-local block is, as (8, 12)
     config.model.dtype = "float32"  # or 'bfloat16'; softmax and statistics stay float32
 
     config.degrade = ConfigDict()

@@ -41,12 +41,12 @@ def run() -> None:
 
 def main(_) -> None:
     """Check the recipe, where --mode is of one and not of a run; then do what --mode says."""
-    from nlrn_jax import config
     from nlrn_jax.commands import menu, options
+    from nlrn_jax.config.checks import check
 
     needs = menu.MODES[menu.MODE.value].needs
     if needs and needs[0] == "config":
-        config.check(options.CONFIG.value)
+        check(options.CONFIG.value)
     if menu.MODE.value not in ("train", "study"):  # which say what they have saved
         interruption.tell("interrupted; the same command starts again")
     from nlrn_jax.commands import modes  # and with it JAX: not before the flags are right

@@ -18,8 +18,8 @@ import numpy as np
 import tiny
 from ml_collections import ConfigDict
 
+from nlrn_jax.network.build import build_model
 from nlrn_jax.network.mesh import data_mesh
-from nlrn_jax.network.model import build_model
 from nlrn_jax.restoring.patches import restore_patches
 from nlrn_jax.training.processes import join
 from nlrn_jax.training.state import create_state, trace_step

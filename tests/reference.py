@@ -172,3 +172,23 @@ def network(
     scale, bias = params["output_norm"]["scale"], params["output_norm"]["bias"]
     u, new["output_norm"] = batch_norm(features, scale, bias, statistics["output_norm"], train)
     return x + convolve(relu(u), params["output_conv"]) / GREY_LEVELS, new
+
+
+def dncnn(x, variables, depth, blocks=(), neighborhood=None, propagate=True, train=False):
+    """Restore [N, H, W, C], range [0, 1], by DnCNN; return also the new statistics.
+
+    A layer has a norm where the variables have one, and a block where `blocks` says so.
+    """
+    params, statistics, new = variables["params"], variables.get("batch_stats", {}), {}
+    u, correlation = x, None
+    for layer in range(1, depth):
+        weights = params["input_conv" if layer == 1 else f"conv_{layer}"]
+        u = convolve(u, {"bias": 0} | weights)
+        if (name := f"norm_{layer}") in params:
+            affine = params[name]
+            u, new[name] = batch_norm(u, affine["scale"], affine["bias"], statistics[name], train)
+        u = relu(u)
+        if layer in blocks:
+            u, correlation = block(u, params[f"block_{layer}"], correlation, neighborhood)
+            correlation = correlation if propagate else None
+    return x + convolve(u, params["output_conv"]) / GREY_LEVELS, new

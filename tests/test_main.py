@@ -25,7 +25,7 @@ from nlrn_jax.commands import modes
 from nlrn_jax.data.batches import Patch
 from nlrn_jax.data.camera import Camera
 from nlrn_jax.data.sources import Image
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training import run
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import claim_workdir

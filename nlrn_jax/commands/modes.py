@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax import config as configuration
 from nlrn_jax.commands import arguments, menu, options, recipe
 from nlrn_jax.commands.restoring import run_restoration
+from nlrn_jax.config.levels import classical_names, measuring_protocol
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.exchanging import shipped
@@ -155,7 +155,7 @@ def run_evaluation(config: ConfigDict, workdir: Path) -> None:
             f"nothing to score: {networks[0].run} held no images out of training; name some, as in "
             "--config.data.eval=folder:PATH"
         )
-    require_installed(configuration.classical_names(config))
+    require_installed(classical_names(config))
     for line in remarks(networks, levels, config, list(options.overridden())):
         print(line, flush=True)
     _score(networks, to_score, config, workdir)
@@ -268,7 +268,7 @@ def _images(config: ConfigDict, workdir: Path) -> tuple[list[Image], list[Image]
 
 def _of_this_run(config: ConfigDict, workdir: Path, held_out: list[Image]) -> list[Table]:
     """List what a run will be scored on, and refuse now what could not be scored then."""
-    require_installed(configuration.classical_names(config))
+    require_installed(classical_names(config))
     levels = common_levels([Network("", str(workdir), 0, config)], config)
     return tables_to_score(config, levels, held_out)
 
@@ -281,8 +281,8 @@ def _score(
         return
     with working("reading the networks"):
         methods = [
-            baseline(configuration.measuring_protocol(networks[0].config)),
-            *classical(configuration.classical_names(config)),
+            baseline(measuring_protocol(networks[0].config)),
+            *classical(classical_names(config)),
             *map(network, networks),
         ]
     command, folder = arguments.command(), workdir / "evaluation"

@@ -18,7 +18,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from nlrn_jax.config import flatten, from_json
+from nlrn_jax.config.record import flatten, from_json
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.file import ENDING, read_weights
 

@@ -18,8 +18,8 @@ import safetensors
 import safetensors.numpy
 from ml_collections import ConfigDict
 
-from nlrn_jax import config as configuration
 from nlrn_jax import writing
+from nlrn_jax.config.record import from_json, to_json
 from nlrn_jax.errors import UserError
 
 ENDING = ".safetensors"
@@ -68,7 +68,7 @@ def write_weights(path: str | Path, weights: Weights, overwrite: bool = False) -
     arrays = {
         name: np.ascontiguousarray(array, np.float32) for name, array in flat(weights.variables)
     }
-    config = configuration.to_json(weights.config)
+    config = to_json(weights.config)
     told = {"config": json.loads(config), "facts": weights.facts._asdict()}
     with writing.replaced(file) as temporary:
         temporary.write_bytes(safetensors.numpy.save(arrays, {TOLD: json.dumps(told)}))
@@ -157,9 +157,9 @@ def _config(file: Path, told: dict) -> ConfigDict:
     beside = file.with_name("config.json")
     try:
         if "config" in told:
-            return configuration.from_json(json.dumps(told["config"]))
+            return from_json(json.dumps(told["config"]))
         if file.name == NAME and beside.is_file():
-            return configuration.from_json(beside.read_text(encoding="utf-8"))
+            return from_json(beside.read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{file}: its config is none of this program ({_line(error)}); make the file by "

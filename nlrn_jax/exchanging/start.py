@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.file import flat, nested
 from nlrn_jax.exchanging.stored import load
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.run import newest_step
 from nlrn_jax.training.state import fresh_variables
 
@@ -50,11 +50,16 @@ def start_of(config: ConfigDict, workdir: str | Path) -> Start:
         return Start()
     model, variables = load(source)
     own = build_model(config)
+    if type(model) is not type(own):
+        raise UserError(
+            f"config.train.start={source!r}: is a {type(model).__name__}, the run a "
+            f"{type(own).__name__}; set config.model.network, or leave it out"
+        )
     drawn = jax.jit(functools.partial(fresh_variables, own))(jax.random.key(config.seed))
     fresh = dict(flat(jax.device_get(drawn)))
     there = {name: np.asarray(array) for name, array in flat(variables)}
     fitted = {name: _fitted(name, there.get(name), array) for name, array in fresh.items()}
-    if fitted["params.cell.conv_a.kernel"] is None:
+    if model.filters != own.filters:
         raise UserError(
             f"config.train.start={source!r}: has {model.filters} filters, the run {own.filters}, "
             "so that none of its convolutions fit; set config.model.filters, or leave it out"

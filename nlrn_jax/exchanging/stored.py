@@ -15,7 +15,7 @@ from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.file import Weights, flat, read_weights
 from nlrn_jax.exchanging.telling import in_one_line, purpose
-from nlrn_jax.network.model import NLRN, build_model
+from nlrn_jax.network.build import Model, build_model
 from nlrn_jax.training import run
 from nlrn_jax.training.run import Checkpoint
 from nlrn_jax.training.state import fresh_variables
@@ -23,7 +23,7 @@ from nlrn_jax.training.state import fresh_variables
 _SHOWN = 3  # arrays in a message
 
 
-def load(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[NLRN, dict]:
+def load(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[Model, dict]:
     """Load a network: the model that its configuration describes, and its variables.
 
     Args:

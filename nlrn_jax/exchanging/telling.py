@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from nlrn_jax.exchanging.file import Facts, Weights
-from nlrn_jax.network.model import count_parameters
+from nlrn_jax.network.build import count_parameters
 
 
 def purpose(config: ConfigDict) -> str:

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import flatten, own_protocol, scored_levels
+from nlrn_jax.config.levels import own_protocol, scored_levels
+from nlrn_jax.config.record import flatten
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import build_model, count_parameters
+from nlrn_jax.network.build import build_model, count_parameters
 from nlrn_jax.terminal import print_table
 from nlrn_jax.training.curves import Curve, draw_runs
 from nlrn_jax.training.record import read_record, series

@@ -17,7 +17,8 @@ from nlrn_jax.errors import UserError
 from nlrn_jax.looking.insight import View, look
 from nlrn_jax.looking.overlay import draw
 from nlrn_jax.looking.subject import Subject, around
-from nlrn_jax.network.model import NLRN
+from nlrn_jax.network.block import DISTANCES
+from nlrn_jax.network.build import Model, build_model
 from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.restoring.memory import amount, bytes_of_tile
 from nlrn_jax.scoring.metrics import psnr
@@ -30,24 +31,35 @@ def check(
 ) -> list[int]:
     """Return the states to draw: those given, or four from the first to the last.
 
+    A state is a block in DnCNN.
+
     Raises:
-      UserError: there is no such state, or `at` lies outside the picture.
+      UserError: there is no such state, none at all, or none with weights that add up to one, or
+        `at` lies outside the picture.
     """
-    count, (height, width) = config.model.steps, subject.input.shape[:2]
+    model, (height, width) = build_model(config), subject.input.shape[:2]
+    if not model.looks:
+        raise UserError("config.model.blocks=(): a network without a non-local block looks nowhere")
+    if DISTANCES[model.distance].weights != "softmax":
+        raise UserError(
+            f"config.model.distance={model.distance!r}: its weights add up to no one, and are no "
+            "shares to draw; those of a softmax are"
+        )
     if not (0 <= at[0] < height and 0 <= at[1] < width):
         raise UserError(
             f"--at={at[0]},{at[1]}: outside the {height} rows and {width} columns of "
             f"{subject.name}, which are counted from 0"
         )
     if states is None:
-        return sorted({round(state) for state in np.linspace(1, count, 4)})
-    if not all(1 <= state <= count for state in states):
-        raise UserError(f"--states={','.join(map(str, states))}: the network's are 1 to {count}")
+        return sorted({round(state) for state in np.linspace(1, model.looks, 4)})
+    if not all(1 <= state <= model.looks for state in states):
+        given = ",".join(map(str, states))
+        raise UserError(f"--states={given}: the network's are 1 to {model.looks}")
     return sorted(set(states))
 
 
 def explain(
-    model: NLRN,
+    model: Model,
     variables: dict,
     subject: Subject,
     at: tuple[int, int],
@@ -71,7 +83,7 @@ def explain(
     subject, (row, column) = around(subject, at)
     place = at[0] - row, at[1] - column
     image = subject.input.reshape(*subject.input.shape[:2], model.channels)
-    model = model.clone(neighborhood=model.window, carry="embeddings")  # less memory
+    model = model.clone(neighborhood=model.window).forms[0]  # less memory
     _require_room(model, image.shape[:2])
     with working(f"looking at {subject.name}"):
         view = look(model, variables, image, place)
@@ -81,7 +93,7 @@ def explain(
         "window": [view.corner[0] + row, view.corner[1] + column, *view.weights.shape[1:]],
         "psnr": "of the part that is looked at, 8 bits, nothing shaved",
         "input_psnr": _psnr(subject.input, subject.original),
-        "states": [_figures(view, subject, index) for index in range(model.steps)],
+        "states": [_figures(view, subject, model, index) for index in range(model.looks)],
     }
     write_pixels(path, draw(view, subject, place, states, figures))
     write_json(path.with_suffix(".json"), figures)
@@ -89,10 +101,10 @@ def explain(
     return figures
 
 
-def _require_room(model: NLRN, shape: tuple[int, int]) -> None:
+def _require_room(model: Model, shape: tuple[int, int]) -> None:
     """Refuse what does not fit the memory that is free: the states are all kept, and drawn from."""
-    kept = 8 * model.steps * (model.filters + 2 * model.embedding)
-    taken = bytes_of_tile(model, model.carry, shape) + math.prod(shape) * kept
+    kept = 8 * model.looks * (model.filters + 2 * model.compared)
+    taken = bytes_of_tile(model, shape) + math.prod(shape) * kept
     free = psutil.virtual_memory().available
     if taken > free:
         raise UserError(
@@ -122,11 +134,12 @@ def _psnr(picture: np.ndarray, original: np.ndarray | None) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _figures(view: View, subject: Subject, index: int) -> dict:
+def _figures(view: View, subject: Subject, model: Model, index: int) -> dict:
     weights = view.weights[index]
     entropy = -np.sum(weights * np.log(np.maximum(weights, 1e-30)))
     return {
         "state": index + 1,
+        "name": model.look_names[index],
         "positions": float(np.exp(entropy)),
         "greatest_weight": float(weights.max()),
         "psnr": _psnr(view.outputs[index].reshape(subject.input.shape), subject.original),

@@ -1,5 +1,7 @@
 """Inside the network: what one position sees in each state, and the output after each state.
 
+Of DnCNN with non-local blocks: what it sees in each block, and the output of the whole.
+
 The weights that a position gives to the positions of its window are the softmax of its
 correlation. That is a running sum over the states (`non_local.py`), so for one position it is
 formed here again from theta and phi of the states. The output after a state is what the network's
@@ -10,10 +12,12 @@ import functools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from nlrn_jax.network.model import NLRN
+from nlrn_jax.network.build import Model
+from nlrn_jax.network.dncnn import DnCNN
 
 
 class View(NamedTuple):
@@ -30,7 +34,7 @@ class View(NamedTuple):
     outputs: np.ndarray
 
 
-def look(model: NLRN, variables: dict, image: np.ndarray, at: tuple[int, int]) -> View:
+def look(model: Model, variables: dict, image: np.ndarray, at: tuple[int, int]) -> View:
     """Look at an image from one position.
 
     Args:
@@ -45,17 +49,21 @@ def look(model: NLRN, variables: dict, image: np.ndarray, at: tuple[int, int]) -
     query = np.asarray(theta, np.float32)[:, at[0], at[1]]
     keys = np.asarray(phi, np.float32)[:, top : at[0] + reach + 1, left : at[1] + reach + 1]
     logits = np.einsum("tl,thwl->thw", query, keys)
-    logits = np.cumsum(logits, axis=0) if model.propagate else logits
+    logits = np.cumsum(logits, axis=0) if model.hands_on else logits
     weights = np.exp(logits - logits.max((1, 2), keepdims=True))
     return View(weights / weights.sum((1, 2), keepdims=True), (top, left), np.asarray(outputs))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _look_inside(
-    model: NLRN, variables: dict, x: jax.Array
+    model: Model, variables: dict, x: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return outputs [T, H, W, C], and theta and phi [T, H, W, l], of all states of one image."""
-    _, kept = model.apply(variables, x, mutable="intermediates")
+    output, kept = model.apply(variables, x, mutable="intermediates")
+    if isinstance(model, DnCNN):
+        blocks = [kept["intermediates"][f"block_{layer}"] for layer in model.blocks]
+        seen = (jnp.stack([block[name][0][0] for block in blocks]) for name in ("query", "key"))
+        return jnp.stack([output[0]] * model.looks), *seen
     cell = kept["intermediates"]["cell"]
     states, theta, phi = (cell[name][0][:, 0] for name in ("state", "query", "key"))
 

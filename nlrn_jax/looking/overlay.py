@@ -76,11 +76,11 @@ def _outline(picture: np.ndarray, view: View, height: int) -> np.ndarray:
 
 
 def _seen(figures: dict) -> str:
-    return f"state {figures['state']}: {figures['positions']:.0f} positions"
+    return f"{figures['name']}: {figures['positions']:.0f} positions"
 
 
 def _made(figures: dict) -> str:
-    return f"after state {figures['state']}{_decibels(figures['psnr'])}"
+    return f"after {figures['name']}{_decibels(figures['psnr'])}"
 
 
 def _decibels(value: float | None) -> str:

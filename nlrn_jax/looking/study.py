@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import check, flatten, from_json, get, to_json
+from nlrn_jax.config.checks import check
+from nlrn_jax.config.record import flatten, from_json, get, to_json
 from nlrn_jax.data.sources import Image
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.exchanging.start import start_of

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import own_protocol, scored_levels
+from nlrn_jax.config.levels import own_protocol, scored_levels
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import network_channels, to_float
 from nlrn_jax.data.sources import Image, require_size

@@ -2,6 +2,8 @@
 
 Read in this order, from the entry down:
     model         NLRN, its recurrent cell and its norms
+    dncnn         DnCNN, to compare with
+    build         which of the two a configuration describes
     block         the non-local block, for any network, and how positions are compared
     correlation   how the correlation is carried from state to state
     non_local     the non-local operation: every position looks at its neighborhood
@@ -9,6 +11,7 @@ Read in this order, from the entry down:
     windowed      ... where it is a window, tile by tile
     response      ... one tile of queries against the keys that it sees
     weighing      ... and how much each of these counts
+    layers        convolutions with bias, batch norm
     convolution   the 3x3 convolution, fast in a loop
     mesh          the devices, and what each of them holds
 """

@@ -21,13 +21,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
-from nlrn_jax.network.convolution import convolve_1x1
+from nlrn_jax.network.layers import Kernel1x1, convolve_together
 from nlrn_jax.network.non_local import form_of, non_local, respond
-
-glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
 
 
 class Distance(NamedTuple):
@@ -116,16 +113,17 @@ class NonLocal(nn.Module):
         kernels.append(Kernel1x1(width, nn.initializers.zeros, name="g")(width))
         dtype = self.dtype or features.dtype
         *embedded, g = convolve_together(features, kernels, dtype)
-        if not embedded:
-            return *self._compare(features.astype(dtype)), g
-        return embedded[0], embedded[-1], g
+        queries, keys = embedded[:1] + embedded[-1:] or self._compare(features.astype(dtype))
+        for name, seen in (("query", queries), ("key", keys)):
+            self.sow("intermediates", name, seen)  # for looking/insight.py, where it asks for them
+        return queries, keys, g
 
     def compared(self, features: jax.Array) -> jax.ShapeDtypeStruct:
         """Tell shape and dtype of the queries, and of the keys, of features [N, H, W, m]."""
-        dtype = jnp.dtype(self.dtype or features.dtype)
-        if self._kind.embeddings:
-            return jax.ShapeDtypeStruct((*features.shape[:3], self.embedding), dtype)
-        return jax.eval_shape(self._compare, jax.ShapeDtypeStruct(features.shape, dtype))[0]
+        *positions, width = features.shape
+        width = width_of(self.distance, self.embedding, width)
+        dtype = jnp.float32 if self.distance == "euclidean" else self.dtype or features.dtype
+        return jax.ShapeDtypeStruct((*positions, width), dtype)
 
     def _compare(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return queries and keys where nothing is embedded."""
@@ -143,6 +141,13 @@ class NonLocal(nn.Module):
         return DISTANCES[self.distance]
 
 
+def width_of(distance: str, embedding: int, width: int) -> int:
+    """Return the numbers by which two positions of `width` features are compared."""
+    if DISTANCES[distance].embeddings:
+        return embedding
+    return width + 2 if distance == "euclidean" else width
+
+
 def scaled_differences(features: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return queries and keys [N, H, W, m + 2] with -|u_i - u_j|^2 / m as their product: float32.
 
@@ -154,35 +159,3 @@ def scaled_differences(features: jax.Array) -> tuple[jax.Array, jax.Array]:
     one = jnp.ones_like(square)
     queries = jnp.concatenate([features * (2 / width), one, square], -1)
     return queries, jnp.concatenate([features, square, one], -1)
-
-
-def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """Add a float32 bias [F] to [N, H, W, F], in float32; the sum is rounded to the dtype of x.
-
-    Its gradient is a sum over N, H and W, which XLA:CPU forms in the dtype that it finds: one of
-    bfloat16 sticks as soon as it is 256 times its terms.
-    """
-    return (x.astype(jnp.float32) + bias.reshape(1, 1, 1, -1)).astype(x.dtype)
-
-
-class Kernel1x1(nn.Module):
-    """Kernel and bias of a 1x1 convolution, [inputs, features] and [features], as of `nn.Dense`."""
-
-    features: int
-    kernel_init: nn.initializers.Initializer = glorot
-
-    @nn.compact
-    def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array]:
-        """Return kernel and bias for a number of input channels."""
-        kernel = self.param("kernel", self.kernel_init, (inputs, self.features), jnp.float32)
-        return kernel, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-
-
-def convolve_together(
-    x: jax.Array, kernels: list[tuple[jax.Array, jax.Array]], dtype: str
-) -> list[jax.Array]:
-    """Apply several 1x1 convolutions to [N, H, W, C] as one, since x is then read once."""
-    kernel, bias = (jnp.concatenate(parts, -1) for parts in zip(*kernels, strict=True))
-    y = add_bias(convolve_1x1(x.astype(dtype), kernel.astype(dtype)), bias)
-    ends = np.cumsum([len(bias) for _, bias in kernels])[:-1]
-    return jnp.split(y, ends, -1)

@@ -19,44 +19,15 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from ml_collections import ConfigDict
 
-from nlrn_jax.network.block import NonLocal, add_bias, glorot
-from nlrn_jax.network.convolution import convolve
+from nlrn_jax.network.block import NonLocal, width_of
 from nlrn_jax.network.correlation import Carrier, Correlation, carrier_of
+from nlrn_jax.network.layers import GREY_LEVELS, Conv3x3, batch_norm, window_of
 from nlrn_jax.network.non_local import KEPT
-from nlrn_jax.network.whole import within
 
-GREY_LEVELS = 255.0
-WINDOW = 45  # q of the paper
 UNROLLED = 8  # states: as straight code training is 5% faster; more compile slowly and gain nothing
 
-batch_norm = functools.partial(
-    nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
-)
-
-
 Norms = tuple[jax.Array, jax.Array]  # scales and offsets of batch norms
-
-
-class Conv3x3(nn.Module):
-    """Zero-padded 3x3 convolution with bias, whose gradient is fast on CPU inside a scan too."""
-
-    features: int
-    dtype: str
-
-    @nn.compact
-    def __call__(self, x: jax.Array, size: jax.Array | None = None) -> jax.Array:
-        """Convolve: [N, H, W, Cin] -> [N, H, W, features].
-
-        Beyond `size` (rows, columns) the input counts as zero, as it does beyond its border.
-        """
-        if size is not None:
-            x = jnp.where(within(size, x.shape[1:3])[None, ..., None], x, 0)
-        shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", glorot, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return add_bias(convolve(x.astype(self.dtype), kernel.astype(self.dtype)), bias)
 
 
 class Cell(nn.Module):
@@ -105,8 +76,7 @@ class Cell(nn.Module):
         u = Conv3x3(filters, self.dtype, name="conv_a")(u, size)
         u = nn.relu(self.normalize("norm_3", u, norms, 2))
         state = Conv3x3(filters, self.dtype, name="conv_b")(u, size) + first
-        for name, seen in (("query", theta), ("key", phi), ("state", state)):
-            self.sow("intermediates", name, seen)  # for looking/insight.py, where it asks for them
+        self.sow("intermediates", "state", state)  # for looking/insight.py, where it asks for it
         return (state, correlation), None
 
     @functools.partial(nn.remat, static_argnums=(1, 4), prevent_cse=False)
@@ -165,12 +135,53 @@ class NLRN(nn.Module):
 
     @property
     def window(self) -> int:
-        """Return the odd side of the window to restore whole pictures with.
+        """Return the odd side of the window to restore whole pictures with."""
+        return window_of(self.neighborhood, self.patch)
 
-        Its neighborhood; where that is the whole input, what it saw of one in training: the side
-        of a patch. That of the paper where neither is known.
-        """
-        return self.neighborhood or (self.patch | 1 if self.patch else WINDOW)
+    @property
+    def looks(self) -> int:
+        """Return how often a position looks at its neighborhood."""
+        return self.steps
+
+    @property
+    def compared(self) -> int:
+        """Return the numbers by which two positions are compared."""
+        return width_of(self.distance, self.embedding, self.filters)
+
+    @property
+    def hands_on(self) -> bool:
+        """Tell whether a look adds to the correlation of the one before."""
+        return self.propagate
+
+    @property
+    def reach(self) -> int:
+        """Return how far a pixel's influence reaches, where there is a neighborhood."""
+        return self.steps * (self.neighborhood // 2 + 2) + 2
+
+    @property
+    def halo(self) -> int:
+        """Return how far it reaches visibly: a window less the pixel (tests/bench/tiles.py)."""
+        return self.neighborhood - 1
+
+    @property
+    def maps(self) -> int:
+        """Return how many feature maps its gradient keeps at the least."""
+        return self.steps * (1 if self.remat == "states" else 3)
+
+    @property
+    def forms(self) -> tuple["NLRN", ...]:
+        """Return the networks that compute the same in evaluation, the least memory first."""
+        return tuple(self.clone(carry=carry) for carry in ("embeddings", "logits"))
+
+    @property
+    def look_names(self) -> list[str]:
+        """Return what each look is called."""
+        return [f"state {number}" for number in range(1, self.steps + 1)]
+
+    def multiply_adds(self, seen: int) -> int:
+        """Count the multiplications a pixel, where a position sees so many."""
+        convolutions = (1 + 2 * 9) * self.filters**2 + 2 * self.filters * self.embedding
+        return self.steps * (convolutions + seen * (self.embedding + self.filters))
 
     @nn.compact
     def __call__(
@@ -233,8 +244,9 @@ class NLRN(nn.Module):
             unroll=self.steps if train and self._unrolled else 1,
         )(block, carrier, self.dtype, train, name="cell")
         norms = StateNorms(self.steps, self.filters, name="norms")()
-        *positions, width = block.compared(s0).shape
-        start = carrier.start((*positions, self.steps * width), block.compared(s0).dtype)
+        compared = block.compared(s0)
+        shape = *s0.shape[:3], self.steps * compared.shape[-1]
+        start = carrier.start(shape, compared.dtype)
         own = jnp.arange(self.steps, dtype=jnp.int32), norms
         (features, correlation), _ = cell((s0, start), own, s0, size)
         return carrier.finish(features, correlation)
@@ -254,13 +266,3 @@ class StateNorms(nn.Module):
             self.param("scale", nn.initializers.ones, shape, jnp.float32),
             self.param("offset", nn.initializers.zeros, shape, jnp.float32),
         )
-
-
-def build_model(config: ConfigDict) -> NLRN:
-    """Make the network that a configuration describes."""
-    return NLRN(**config.model.to_dict(), patch=config.data.patch)
-
-
-def count_parameters(params: dict) -> int:
-    """Count the trainable numbers in a tree."""
-    return sum(p.size for p in jax.tree.leaves(params))

@@ -106,12 +106,18 @@ def _title(config: ConfigDict, machine: Machine) -> Iterator[str]:
     yield (
         f"{machine.name}: {count} x {machine.devices[0].device_kind}, "
         f"{machine.chip.memory / GIB:.1f} GiB each; batch {config.train.batch} "
-        f"({config.train.batch // count} a device) of {side} x {side}, {model.steps} states, "
+        f"({config.train.batch // count} a device) of {side} x {side}, {_size(model)}, "
         f"{model.filters} filters, {model.dtype}"
         + (f", {model.remat} formed again" if model.remat != "nothing" else "")
     )
     yield machine.source
     yield ""
+
+
+def _size(model: ConfigDict) -> str:
+    if model.network == "nlrn":
+        return f"{model.steps} states"
+    return f"{model.depth} convolutions, {len(model.blocks)} non-local blocks"
 
 
 def _table(config: ConfigDict, step: Step, machine: Machine, speed: Speed) -> Iterator[str]:
@@ -159,8 +165,8 @@ def _columns(values: Sequence[float], form: str) -> str:
 def _advice(config: ConfigDict, step: Step, machine: Machine, speed: Speed) -> Iterator[str]:
     room, count = machine.chip.memory - step.total, len(machine.devices)
     if room < 0:
-        less = "--config.model.remat=states needs less"
-        yield f"It does not fit: {-room / GIB:.2f} GiB too much; {less}."
+        less = "; --config.model.remat=states needs less" * (config.model.network == "nlrn")
+        yield f"It does not fit: {-room / GIB:.2f} GiB too much{less}."
     seconds = speed.seconds(LIKELY)
     days = config.train.steps * seconds / 86400
     yield (

@@ -14,13 +14,13 @@ import numpy as np
 
 from nlrn_jax.data.pixels import check_values, to_float
 from nlrn_jax.errors import UserError
+from nlrn_jax.network.build import Model
 from nlrn_jax.network.mesh import by_batch, data_mesh, replicated
-from nlrn_jax.network.model import NLRN
 from nlrn_jax.restoring.memory import patches_at_a_time
 
 
 def restore_patches(
-    model: NLRN,
+    model: Model,
     variables: dict,
     image: np.ndarray,
     patch: int = 43,
@@ -76,7 +76,7 @@ def restore_patches(
     return (total / count).astype(np.float32).reshape(np.shape(image))
 
 
-def network_input(model: NLRN, image: np.ndarray) -> np.ndarray:
+def network_input(model: Model, image: np.ndarray) -> np.ndarray:
     """Return an image as the network takes it: float32 [H, W, C].
 
     Raises:
@@ -106,7 +106,7 @@ def _mend(shape: tuple[int, ...]) -> str:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def apply(model: NLRN, variables: dict, x: jax.Array, size: jax.Array | None = None) -> jax.Array:
+def apply(model: Model, variables: dict, x: jax.Array, size: jax.Array | None = None) -> jax.Array:
     """Apply a network in evaluation: [N, H, W, C] -> [N, H, W, C], compiled once for each shape."""
     return model.apply(variables, x, size=size)
 

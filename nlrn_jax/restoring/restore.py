@@ -13,11 +13,11 @@ import numpy as np
 from nlrn_jax.data.degrade import bicubic_resize
 from nlrn_jax.data.pixels import check_values, dihedral, grey, luma, to_float, undo_dihedral
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import NLRN
+from nlrn_jax.network.build import Model
 from nlrn_jax.restoring.memory import default_memory
 from nlrn_jax.restoring.patches import apply, network_input
 from nlrn_jax.restoring.places import places, side_by_side
-from nlrn_jax.restoring.tiles import Tile, Tiling, choose_tiling, default_halo, reach
+from nlrn_jax.restoring.tiles import Tile, Tiling, choose_tiling
 
 VIEWS = 8  # flips and quarter turns
 
@@ -28,7 +28,7 @@ Plane = Callable[[np.ndarray, Advance | None], np.ndarray]
 
 
 def restore(
-    model: NLRN,
+    model: Model,
     variables: dict,
     image: np.ndarray,
     *,
@@ -69,7 +69,7 @@ def restore(
     """
     model = model.clone(neighborhood=model.window if neighborhood is None else neighborhood)
     memory = default_memory() if memory is None else memory
-    halo = reach(model) if exact else default_halo(model)
+    halo = model.reach if exact else model.halo
 
     def by_tiles(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:
         tiling = choose_tiling(model, pixels.shape[:2], memory, halo)
@@ -83,7 +83,7 @@ def restore(
 
 def restore_by(
     plane: Plane,
-    model: NLRN,
+    model: Model,
     image: np.ndarray,
     *,
     scale: int = 1,
@@ -214,7 +214,7 @@ def _in_part(
     return part
 
 
-def _is_colour(model: NLRN, image: np.ndarray) -> bool:
+def _is_colour(model: Model, image: np.ndarray) -> bool:
     """Tell whether a colour picture meets a network of one channel."""
     return model.channels == 1 and np.ndim(image) == 3 and np.shape(image)[-1] == 3
 

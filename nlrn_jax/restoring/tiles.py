@@ -1,7 +1,7 @@
 """How a picture is cut into overlapping tiles that fit a memory budget.
 
-A pixel's influence reaches T (q // 2 + 2) + 2 pixels, so tiles that overlap less differ from the
-whole; on photographs the difference fades within a window or so (tests/bench/tiles.py). Tiles are
+A pixel's influence has a `reach`, so tiles that overlap less differ from the whole; on photographs
+the difference fades within a window or so, the `halo` (tests/bench/tiles.py). Tiles are
 padded to a few fixed sizes, so that few programs are compiled; padding changes no pixel.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import NLRN
+from nlrn_jax.network.build import Model
 from nlrn_jax.restoring.memory import amount, bytes_of_tile
 
 SIDES = tuple(range(32, 513, 32))  # of compiled programs, pixels
@@ -32,19 +32,19 @@ class Tile(NamedTuple):
 
 
 class Tiling(NamedTuple):
-    """How a picture is computed: the network with its carry, padded sides, and the tiles.
+    """How a picture is computed: the form of the network, padded sides, and the tiles.
 
     `at_a_time` is how many of them the memory has room for.
     """
 
-    model: NLRN
+    model: Model
     sides: tuple[int, int]
     tiles: list[Tile]
     at_a_time: int = 1
 
 
-def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Tiling:
-    """Choose the carry and the tiles that take little time, and little memory.
+def choose_tiling(model: Model, shape: tuple[int, int], memory: int, halo: int) -> Tiling:
+    """Choose the form of the network and the tiles that take little time, and little memory.
 
     The picture itself, its float form and its result do not count: the network's work alone. The
     choice does not depend on how many cores or devices there are, and so neither does any pixel.
@@ -65,21 +65,12 @@ def choose_tiling(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -
         raise UserError(
             f"a halo of {halo} pixels needs tiles of {least.sides[0]} x {least.sides[1]} and "
             f"{amount(least.bytes)}, more than the {amount(memory)} allowed: raise the memory to "
-            "that" + (", or leave out exact" if halo > default_halo(model) else "")
+            "that" + (", or leave out exact" if halo > model.halo else "")
         )
     best = min(fitting, key=lambda choice: choice.time * max(choice.taken, LITTLE) ** THRIFT)
     tiles = cut(shape, best.sides, halo)
     at_a_time = int(min(len(tiles), memory // best.bytes))  # the memory may be float, or infinite
-    return Tiling(model.clone(carry=best.carry), best.sides, tiles, at_a_time)
-
-
-def default_halo(model: NLRN) -> int:
-    """Return the pixels that a tile sees around what is kept of it: a window less the pixel.
-
-    On photographs all pixels stay within 0.3 grey levels of the whole, and the mean within 0.001:
-    tests/bench/tiles.py.
-    """
-    return model.neighborhood - 1
+    return Tiling(best.model, best.sides, tiles, at_a_time)
 
 
 class _Choice(NamedTuple):
@@ -89,30 +80,27 @@ class _Choice(NamedTuple):
       time: relative, of two tiles side by side.
       taken: bytes that are taken then.
       bytes: of one tile.
-      carry, sides: how its correlation is carried, and what it is padded to.
+      model, sides: how its correlation is carried, and what it is padded to.
     """
 
     time: float
     taken: int
     bytes: int
-    carry: str
+    model: Model
     sides: tuple[int, int]
 
 
-_CARRIES = ("embeddings", "logits")
-
-
-def _choices(model: NLRN, shape: tuple[int, int], memory: int, halo: int) -> Iterator[_Choice]:
+def _choices(model: Model, shape: tuple[int, int], memory: int, halo: int) -> Iterator[_Choice]:
     """Yield every way to compute a picture, whatever it takes."""
     alone = ALONE if jax.default_backend() == "cpu" else 1 / SIDE_BY_SIDE
     for padded in itertools.product(*(_sides(length, halo) for length in shape)):
         count = math.prod(_count(n, p, halo) for n, p in zip(shape, padded, strict=True))
-        for carry in _CARRIES:
-            taken = bytes_of_tile(model, carry, padded)
+        for form in model.forms:
+            taken = bytes_of_tile(form, padded)
             together = int(max(1, min(count, SIDE_BY_SIDE, memory // taken)))
-            work = math.prod(padded) * count * _work(model, carry)
+            work = math.prod(padded) * count * _work(form)
             time = work * (alone if together == 1 else 1 / SIDE_BY_SIDE)
-            yield _Choice(time, together * taken, taken, carry, padded)
+            yield _Choice(time, together * taken, taken, form, padded)
 
 
 def _sides(length: int, halo: int) -> list[int]:
@@ -122,18 +110,13 @@ def _sides(length: int, halo: int) -> list[int]:
     return [s for s in sides if 2 * halo < s < length] + [s for s in sides if s >= length][:1]
 
 
-def _work(model: NLRN, carry: str) -> float:
+def _work(model: Model) -> float:
     """Return the time a pixel relative to carried logits.
 
     Measured on 2 CPU cores: 0.76 for T l = 64, 0.95 for 128, 1.1 for 256, 2.0 for 768.
     """
-    columns = (model.steps + 1) * model.embedding / 2  # in the mean of all states
-    return 0.63 + 0.0033 * columns if carry == "embeddings" else 1.0
-
-
-def reach(model: NLRN) -> int:
-    """Return how far a pixel's influence reaches: the halo that makes tiles exact."""
-    return model.steps * (model.neighborhood // 2 + 2) + 2
+    columns = (model.looks + 1) * model.compared / 2  # in the mean of all states
+    return 0.63 + 0.0033 * columns if model.carry == "embeddings" else 1.0
 
 
 def cut(shape: tuple[int, int], sides: tuple[int, int], halo: int) -> list[Tile]:

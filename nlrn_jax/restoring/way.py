@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nlrn_jax.network.model import NLRN
+from nlrn_jax.network.build import Model
 from nlrn_jax.restoring.memory import default_memory, patches_at_a_time
 from nlrn_jax.restoring.patches import restore_patches
 from nlrn_jax.restoring.restore import Advance, restore, restore_by
-from nlrn_jax.restoring.tiles import choose_tiling, default_halo, reach
+from nlrn_jax.restoring.tiles import choose_tiling
 
 # (pixels of a picture, advance) -> its restored pixels, as `restore` takes and gives them
 Restorer = Callable[[np.ndarray, Advance | None], np.ndarray]
@@ -43,7 +43,7 @@ class Way(NamedTuple):
     strength: float = 1.0
 
 
-def require_memory(model: NLRN, way: Way, shape: tuple[int, int]) -> None:
+def require_memory(model: Model, way: Way, shape: tuple[int, int]) -> None:
     """Refuse pictures [H, W] that this way could not restore within its memory, before any work.
 
     Raises:
@@ -54,10 +54,10 @@ def require_memory(model: NLRN, way: Way, shape: tuple[int, int]) -> None:
         return
     model = model.clone(neighborhood=model.window)
     memory = default_memory() if way.memory is None else way.memory
-    choose_tiling(model, shape, memory, reach(model) if way.exact else default_halo(model))
+    choose_tiling(model, shape, memory, model.reach if way.exact else model.halo)
 
 
-def restorer(model: NLRN, variables: dict, way: Way) -> Restorer:
+def restorer(model: Model, variables: dict, way: Way) -> Restorer:
     """Return what restores a picture with a network in this way."""
 
     def once(pixels: np.ndarray, advance: Advance | None = None) -> np.ndarray:

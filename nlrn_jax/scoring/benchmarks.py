@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import PROTOCOLS
+from nlrn_jax.config.levels import PROTOCOLS
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures.files import read_all

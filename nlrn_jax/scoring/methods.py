@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import PROTOCOLS
+from nlrn_jax.config.levels import PROTOCOLS
 from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.stored import load
-from nlrn_jax.network.model import NLRN, build_model, count_parameters
+from nlrn_jax.network.build import Model, build_model, count_parameters
 from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.restoring.way import Way, require_memory, restorer
 from nlrn_jax.scoring.networks import Network
@@ -103,7 +103,7 @@ def require_room(config: ConfigDict, shapes: list[tuple[int, int]]) -> None:
 
 
 def restore_example(
-    model: NLRN,
+    model: Model,
     variables: dict,
     way: Way,
     test: Example,

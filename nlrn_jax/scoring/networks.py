@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from nlrn_jax import config as configuration
+from nlrn_jax.config.checks import check_evaluation
+from nlrn_jax.config.levels import is_trained_for, levels, measuring_protocol, scored_levels
+from nlrn_jax.config.record import differences, evaluated_as
 from nlrn_jax.data.sources import Image, read_images
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.stored import find_step, read_config
+from nlrn_jax.network.build import title_of
 from nlrn_jax.training.split import digest, held_out_of
 
 _OF_NETWORKS = ("model.", "degrade.", "data.patch")  # fields that say what a network is
@@ -41,13 +44,13 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
     names = _names(runs)
     networks = []
     for run in runs:
-        its = configuration.evaluated_as(read_config(run), config)
+        its = evaluated_as(read_config(run), config)
         if its.task != config.task:
             raise UserError(
                 f"{run} was trained for task {its.task!r}, --config is of task {config.task!r}: "
                 "name a recipe of its task, or leave --config out"
             )
-        configuration.check_evaluation(its)
+        check_evaluation(its)
         steps = dict.fromkeys(find_step(run, checkpoint) for checkpoint in checkpoints)
         for step in steps:
             name = f"{names[run]} @{step}" if len(steps) > 1 else names[run]
@@ -57,7 +60,7 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
             "networks of 1 and of 3 channels see different images: evaluate them one by one, each "
             "with a --workdir of its own"
         )
-    ways = {configuration.measuring_protocol(network.config) for network in networks}
+    ways = {measuring_protocol(network.config) for network in networks}
     if len(ways) > 1:
         raise UserError(
             f"the networks are of different protocols, {' and '.join(sorted(ways))}: name one, as "
@@ -106,7 +109,7 @@ def remarks(
     named = tuple(f"{field}:" for field in given if not field.startswith(_OF_SCORING))
     lines = []
     for network in {network.run: network for network in networks}.values():
-        differing = configuration.differences(network.config, config)
+        differing = differences(network.config, config)
         fields = [line for line in differing if line.startswith((*_OF_NETWORKS, *named))]
         if fields:
             text = "; ".join(fields)
@@ -143,23 +146,24 @@ def held_out_images(networks: list[Network]) -> list[Image]:
 
 
 def _protocol(network: Network) -> str:
-    return configuration.measuring_protocol(network.config)
+    return measuring_protocol(network.config)
 
 
 def _known(network: Network) -> tuple[float, ...]:
-    return configuration.levels(network.config, _protocol(network))
+    return levels(network.config, _protocol(network))
 
 
 def _scored(network: Network) -> tuple[float, ...]:
-    return configuration.scored_levels(network.config, _protocol(network))
+    return scored_levels(network.config, _protocol(network))
 
 
 def _met(level: float, network: Network) -> bool:
-    return configuration.is_trained_for(network.config, level, _protocol(network))
+    return is_trained_for(network.config, level, _protocol(network))
 
 
 def _names(runs: list[str]) -> dict[str, str]:
     """Name each run by its folder, or by its whole path where two folders are called alike."""
-    short = {run: f"NLRN {Path(run).resolve().name}" for run in runs}
+    titles = {run: title_of(read_config(run)) for run in runs}
+    short = {run: f"{title} {Path(run).resolve().name}" for run, title in titles.items()}
     alike = len(set(short.values())) < len(runs)
-    return {run: f"NLRN {run}" for run in runs} if alike else short
+    return {run: f"{title} {run}" for run, title in titles.items()} if alike else short

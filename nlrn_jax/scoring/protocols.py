@@ -44,7 +44,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import PROTOCOLS, measuring_protocol
+from nlrn_jax.config.levels import PROTOCOLS, measuring_protocol
 from nlrn_jax.data import degrade
 from nlrn_jax.data.camera import add_poisson_noise, as_jpeg
 from nlrn_jax.data.pixels import crop_to_multiple, grey, luma, network_channels, to_float, to_uint8

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from nlrn_jax.config import scored_levels
+from nlrn_jax.config.levels import scored_levels
 from nlrn_jax.data.sources import Image
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model, title_of
 from nlrn_jax.restoring.patches import patch_corners
 from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.scoring.benchmarks import Benchmark, tables
@@ -96,7 +96,7 @@ class Validator:
         config, setting = self._config, setting_of(self._config)
         model, way = build_model(config), way_of(config)
         restore = functools.partial(restore_example, model, variables, way)
-        methods = [baseline(setting.protocol), Method("NLRN", "network", restore)]
+        methods = [baseline(setting.protocol), Method(title_of(config), "network", restore)]
         rows, pictures = [], {}
         parts = len(scored_levels(config)) * len(self.images)
         share = advance and (lambda fraction: advance(fraction / parts))
@@ -143,11 +143,8 @@ def checkpoints_apart(config: ConfigDict, held_out: list[Image]) -> int:
 
 
 def multiply_adds(config: ConfigDict, side: int) -> int:
-    """Return the multiplications of one state for one pixel of a square input."""
-    features, embedding = config.model.filters, config.model.embedding
-    seen = min(side, config.model.neighborhood or side) ** 2
-    convolutions = (1 + 2 * 9) * features**2 + 2 * features * embedding  # g, a and b; theta, phi
-    return convolutions + seen * (embedding + features)
+    """Return the multiplications for one pixel of a square input."""
+    return build_model(config).multiply_adds(min(side, config.model.neighborhood or side) ** 2)
 
 
 def validated_pixels(config: ConfigDict, held_out: list[Image]) -> int:

@@ -20,6 +20,7 @@ from nlrn_jax.data.batches import batches, measure_speed
 from nlrn_jax.data.pixels import network_channels
 from nlrn_jax.data.sources import Image
 from nlrn_jax.errors import NotFiniteError
+from nlrn_jax.network.build import count_parameters
 from nlrn_jax.network.mesh import (
     data_mesh,
     on_first_device,
@@ -27,7 +28,6 @@ from nlrn_jax.network.mesh import (
     require_divisible,
     share_out,
 )
-from nlrn_jax.network.model import count_parameters
 from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.pictures.panels import stack
 from nlrn_jax.terminal import working

@@ -4,12 +4,16 @@
 what the backward pass needs of the forward one, and nothing besides.
 """
 
+import functools
+
 import jax
 import psutil
 from ml_collections import ConfigDict
 
 from nlrn_jax.errors import UserError
+from nlrn_jax.network.build import build_model, count_parameters
 from nlrn_jax.network.windowed import TILE, make_grid
+from nlrn_jax.training.state import fresh_variables
 
 GIB = 2**30
 
@@ -26,8 +30,8 @@ def require_memory(config: ConfigDict) -> None:
         raise UserError(
             f"a step of config.train.batch={config.train.batch} patches of config.data.patch={side}"
             f" needs {least / GIB:.1f} GiB a device or more, and {there / GIB:.1f} GiB are free: "
-            "lower one of them, raise config.train.accumulate, or set "
-            "config.model.carry=embeddings"
+            "lower one of them, or raise config.train.accumulate"
+            + (", or set config.model.carry=embeddings" if config.model.network == "nlrn" else "")
         )
 
 
@@ -37,15 +41,15 @@ def least_bytes(config: ConfigDict, devices: int) -> int:
     Carried logits are kept in every state, or twice where they are formed again; without them the
     features alone count.
     """
-    model, side = config.model, config.data.patch
+    model, side = build_model(config), config.data.patch
     count = max(1, config.train.batch // config.train.accumulate // devices)
-    keeps = model.remat == "nothing"
+    keeps = config.model.remat == "nothing"
     logits = 0
-    if model.propagate and model.carry == "logits":
-        logits = (model.steps if keeps else 2) * count * _logits(model.neighborhood, side)
-    states = 1 if model.remat == "states" else 3  # of F features each, in bfloat16 at the least
-    features = 2 * states * model.steps * count * side**2 * model.filters
-    weights = 19 * model.filters**2 + 2 * model.filters * model.embedding
+    if model.hands_on and model.carry == "logits":
+        logits = (model.looks if keeps else 2) * count * _logits(model.neighborhood, side)
+    features = 2 * model.maps * count * side**2 * model.filters  # bfloat16 at the least
+    shapes = jax.eval_shape(functools.partial(fresh_variables, model), jax.random.key(0))
+    weights = count_parameters(shapes["params"])
     return 4 * logits + features + 16 * weights  # with their gradients and two moments
 
 

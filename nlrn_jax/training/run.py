@@ -11,11 +11,11 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from nlrn_jax import config as configuration
 from nlrn_jax import writing
+from nlrn_jax.config.record import differences, from_json, to_json
 from nlrn_jax.data.sources import folders
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import NLRN, build_model
+from nlrn_jax.network.build import FIELDS, Model, build_model
 from nlrn_jax.training.checkpoints import Checkpoints, Whole
 from nlrn_jax.training.state import evaluated_variables, state_shapes
 
@@ -23,7 +23,7 @@ _NO_CONFIG = (ValueError, KeyError, TypeError, AttributeError)  # what reading s
 Checkpoint = str | int  # 'newest', 'best' (by validation PSNR), or a step
 
 
-def load(workdir: str | Path, checkpoint: Checkpoint = "newest") -> tuple[NLRN, dict]:
+def load(workdir: str | Path, checkpoint: Checkpoint = "newest") -> tuple[Model, dict]:
     """Load the network of a run: the model its configuration describes, and its variables.
 
     Where the newest or best checkpoint is damaged the next that is whole is taken, and said.
@@ -116,7 +116,7 @@ def claim_workdir(workdir: str | Path, config: ConfigDict) -> None:
     if path.exists() and newest_step(workdir) >= config.train.steps:
         return  # nothing is left to train: the record stays that of what was trained
     if not jax.process_index():  # the first process writes for all
-        writing.write_text(path, configuration.to_json(config))
+        writing.write_text(path, to_json(config))
 
 
 @contextlib.contextmanager
@@ -151,7 +151,7 @@ def require_same_run(workdir: str | Path, config: ConfigDict) -> None:
     """
     if not (Path(workdir) / "config.json").exists() and not _copy_of_config(Path(workdir)):
         return
-    differing = configuration.differences(read_config(workdir), config)
+    differing = differences(read_config(workdir), config)
     if differing:
         raise UserError(
             f"{workdir} belongs to a run of another configuration ({'; '.join(differing)}): "
@@ -190,13 +190,14 @@ def _candidates(workdir: str | Path, checkpoints: Checkpoints, checkpoint: Check
 
 
 def _whole_config(path: Path) -> ConfigDict:
-    config = configuration.from_json(path.read_text())
+    config = from_json(path.read_text())
     for section in ("task", "seed", "model", "degrade", "data", "train", "log", "checkpoint"):
         if section not in config:
             raise ValueError(f"{section} is missing")
-    build_model(config)  # refuses fields that it does not know
     for name, value in config.model.items():
-        usual = getattr(NLRN, name)
+        if name not in FIELDS:
+            raise ValueError(f"model.{name} is not known")
+        usual = FIELDS[name]
         if usual is not None and not isinstance(value, type(usual)):
             raise ValueError(f"model.{name} is {value!r}")
     return config

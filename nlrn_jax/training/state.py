@@ -10,8 +10,9 @@ from jax.sharding import Mesh, Sharding
 from ml_collections import ConfigDict
 from optax import microbatching
 
+from nlrn_jax.network.build import Model, build_model
+from nlrn_jax.network.layers import GREY_LEVELS
 from nlrn_jax.network.mesh import by_batch, replicated
-from nlrn_jax.network.model import GREY_LEVELS, NLRN, build_model
 from nlrn_jax.training.optim import optimizer, rest_idle_biases
 
 SUMS = ("loss", "baseline", "grad_norm", "steps")
@@ -67,7 +68,7 @@ def create_state(
     return jax.jit(init, out_shardings=place)(variables)
 
 
-def fresh_variables(model: NLRN, key: jax.Array) -> dict:
+def fresh_variables(model: Model, key: jax.Array) -> dict:
     """Draw the variables of a network."""
     return model.init(key, jnp.zeros((1, 3, 3, model.channels), jnp.float32))
 
@@ -109,7 +110,7 @@ def trace_step(
 
 
 def train_step(
-    model: NLRN, train: ConfigDict, state: TrainState, batch: dict, frozen: bool = False
+    model: Model, train: ConfigDict, state: TrainState, batch: dict, frozen: bool = False
 ) -> tuple[TrainState, jax.Array]:
     """Take one step of gradient descent.
 

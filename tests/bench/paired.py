@@ -50,7 +50,7 @@ TRAIN = """
 import functools, sys
 import jax
 from configs import base
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.state import create_state, train_step
 filters, states, patch, batch = map(int, sys.argv[1:])
 config = base.get_config()

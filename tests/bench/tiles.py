@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 
 from nlrn_jax import load
-from nlrn_jax.config import levels
+from nlrn_jax.config.levels import levels
 from nlrn_jax.data.degrade import add_noise
 from nlrn_jax.data.pixels import grey, to_float
 from nlrn_jax.pictures.files import read_pixels

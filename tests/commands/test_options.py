@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 
 from configs import base, sr_x3
 from nlrn_jax.commands import arguments, menu, options
-from nlrn_jax.config import to_json
+from nlrn_jax.config.record import to_json
 
 # ml_collections loads configuration files the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module.. method:DeprecationWarning")

@@ -8,7 +8,7 @@ import pytest
 
 from configs import base, sr_x3
 from nlrn_jax.commands import recipe
-from nlrn_jax.config import to_json
+from nlrn_jax.config.record import to_json
 from nlrn_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]

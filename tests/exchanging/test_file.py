@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from nlrn_jax.config import to_json
+from nlrn_jax.config.record import to_json
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.file import (
     Facts,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nlrn_jax.commands import recipe
-from nlrn_jax.config import flatten
+from nlrn_jax.config.record import flatten
 from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.file import flat, read_weights
 from nlrn_jax.exchanging.telling import at_length, reached

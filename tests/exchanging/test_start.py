@@ -8,7 +8,7 @@ import tiny
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.file import Facts, Weights, flat, write_weights
 from nlrn_jax.exchanging.start import start_of
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.restoring.patches import apply
 from nlrn_jax.training.run import load
 from nlrn_jax.training.state import create_state

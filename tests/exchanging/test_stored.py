@@ -12,7 +12,7 @@ from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.export import exported
 from nlrn_jax.exchanging.file import Facts, Weights, flat, nested, write_weights
 from nlrn_jax.exchanging.stored import described, find_step, read_config
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import claim_workdir
 from nlrn_jax.training.state import create_state

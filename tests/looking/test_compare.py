@@ -5,7 +5,7 @@ import json
 import pytest
 
 from configs import base
-from nlrn_jax.config import get
+from nlrn_jax.config.record import get
 from nlrn_jax.errors import UserError
 from nlrn_jax.looking.compare import compare, training_seconds
 from nlrn_jax.training.run import claim_workdir

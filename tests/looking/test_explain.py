@@ -15,7 +15,8 @@ from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.insight import look
 from nlrn_jax.looking.overlay import MARK, _mark
 from nlrn_jax.looking.subject import SIDE, Subject, read_subject
-from nlrn_jax.network.model import NLRN, build_model
+from nlrn_jax.network.build import build_model
+from nlrn_jax.network.model import NLRN
 from nlrn_jax.pictures.colours import paint, palette
 from nlrn_jax.pictures.files import write_pixels
 from nlrn_jax.scoring.metrics import psnr

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from configs import base, study_recipes
-from nlrn_jax.config import check, get
+from nlrn_jax.config.checks import check
+from nlrn_jax.config.record import get
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking import study as studies
 from nlrn_jax.looking.study import read_members, study, varied_fields

@@ -7,8 +7,8 @@ import pytest
 from drawn import ROUNDING, images, randomized
 from flax import linen as nn
 
-from nlrn_jax.network.block import Kernel1x1, convolve_together
-from nlrn_jax.network.model import NLRN, Conv3x3, batch_norm
+from nlrn_jax.network.layers import Conv3x3, Kernel1x1, batch_norm, convolve_together
+from nlrn_jax.network.model import NLRN
 from nlrn_jax.training.state import mean_squared_error
 
 EPSILON = 2.0**-8  # the rounding of a number to bfloat16, at most, relative

@@ -12,7 +12,8 @@ from drawn import FEW, close, exact, images, randomized
 from flax import linen as nn
 from flax import nnx
 
-from nlrn_jax import NLRN, NonLocal, config
+from nlrn_jax import NLRN, NonLocal
+from nlrn_jax.config.checks import CHOICES
 from nlrn_jax.network.block import DISTANCES
 
 SHAPE = (2, 5, 6, 5)
@@ -26,7 +27,7 @@ def block_of(distance="embedded_gaussian", window=None, **fields):
 
 
 def test_the_distances_are_those_that_a_configuration_may_name():
-    assert set(DISTANCES) == set(config.DISTANCES)
+    assert set(DISTANCES) == set(CHOICES["model.distance"])
 
 
 def test_a_fresh_block_returns_its_input():

@@ -12,7 +12,7 @@ from jax.sharding import SingleDeviceSharding
 from operation import initial_correlation, respond
 
 from configs import base
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.network.non_local import non_local
 from nlrn_jax.training.state import create_state, train_step
 

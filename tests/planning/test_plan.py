@@ -13,7 +13,7 @@ import pytest
 
 from configs import base
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.planning import flops, hlo, machines
 from nlrn_jax.planning.flops import Work
 from nlrn_jax.planning.hlo import Collective

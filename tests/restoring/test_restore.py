@@ -12,10 +12,10 @@ from skimage import data
 
 from configs import base
 from nlrn_jax import NLRN, bicubic_resize, restore
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.restoring.patches import apply
 from nlrn_jax.restoring.restore import restore_tiling
-from nlrn_jax.restoring.tiles import Tiling, cut, default_halo, reach
+from nlrn_jax.restoring.tiles import Tiling, cut
 from nlrn_jax.training.state import create_state, train_step
 
 WINDOW = 5
@@ -58,8 +58,8 @@ def test_exact_tiles_equal_the_whole(network):
     """With the full reach as halo, though the memory holds no more than a tile."""
     image = picture((150, 90))
     model, variables = network
-    sides = (2 * reach(model) + 16,) * 2
-    tiling = Tiling(model, sides, cut(image.shape, sides, reach(model)))
+    sides = (2 * model.reach + 16,) * 2
+    tiling = Tiling(model, sides, cut(image.shape, sides, model.reach))
     assert len(tiling.tiles) > 4
     close(restore_tiling(tiling, variables, image), whole(network, image))
     small = 96 * 96 * 3000
@@ -98,8 +98,8 @@ def test_tiles_leave_no_seam_in_a_photograph(trained):
     untiled = Tiling(model, (192, 192), cut(upper.shape, (192, 192), 0))
     whole = restore_tiling(untiled, variables, upper)
     assert 255 * (whole - upper).std() > 4  # or there would be nothing to see
-    halo = default_halo(model)
-    assert reach(model) > halo  # so the tiles are not exact
+    halo = model.halo
+    assert model.reach > halo  # so the tiles are not exact
     assert difference(112, 8).max() > 1  # grey level: a seam, from too small a halo
     at_default = difference(144, halo)
     assert at_default.max() < 1

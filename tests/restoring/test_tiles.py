@@ -11,7 +11,7 @@ from nlrn_jax import NLRN
 from nlrn_jax.errors import UserError
 from nlrn_jax.restoring.memory import amount, bytes_of_patch, bytes_of_tile, patches_at_a_time
 from nlrn_jax.restoring.patches import apply
-from nlrn_jax.restoring.tiles import SIDES, choose_tiling, cut, default_halo, reach
+from nlrn_jax.restoring.tiles import SIDES, choose_tiling, cut
 
 SMALL = NLRN(filters=32, embedding=16, steps=4, neighborhood=45)
 WIDE = NLRN(filters=64, embedding=32, steps=4, neighborhood=25)
@@ -40,7 +40,7 @@ def test_kept_parts_cover_every_pixel_once_and_see_the_halo_around_them():
 @pytest.mark.parametrize("memory", [2**28, 2**30, 2**33])
 def test_a_tiling_fits_its_memory_and_uses_few_shapes(model, shape, memory):
     tiling = choose_tiling(model, shape, memory, halo=16)
-    taken = bytes_of_tile(model, tiling.model.carry, tiling.sides)
+    taken = bytes_of_tile(tiling.model, tiling.sides)
     assert tiling.at_a_time >= 1 and tiling.at_a_time * taken <= memory
     assert set(tiling.sides) <= set(SIDES)
 
@@ -56,31 +56,31 @@ def test_a_memory_that_is_no_whole_number_does(memory):
 
 
 def test_less_memory_is_preferred_where_it_costs_little_time():
-    halo = default_halo(WIDE)
+    halo = WIDE.halo
     some, more = (choose_tiling(WIDE, (3000, 4000), memory, halo) for memory in (2**32, 2**40))
     assert some.sides == more.sides  # what is allowed is not used for its own sake
-    assert 2 * bytes_of_tile(WIDE, some.model.carry, some.sides) < 0.8 * 2**30
+    assert 2 * bytes_of_tile(some.model, some.sides) < 0.8 * 2**30
 
 
 def test_too_little_memory_names_what_would_do():
     with pytest.raises(ValueError, match=r"halo of 290 pixels needs tiles of 612.*GiB"):
-        choose_tiling(FULL, (2000, 2000), 2**30, reach(FULL))
-    needed = min(bytes_of_tile(FULL, carry, (612, 612)) for carry in ("logits", "embeddings"))
-    assert len(choose_tiling(FULL, (2000, 2000), needed, reach(FULL)).tiles) > 1
+        choose_tiling(FULL, (2000, 2000), 2**30, FULL.reach)
+    needed = min(bytes_of_tile(form, (612, 612)) for form in FULL.forms)
+    assert len(choose_tiling(FULL, (2000, 2000), needed, FULL.reach).tiles) > 1
 
 
 def test_reach_is_that_of_the_paper_sized_network():
-    assert reach(FULL) == 12 * (22 + 2) + 2
+    assert FULL.reach == 12 * (22 + 2) + 2
 
 
 @pytest.mark.parametrize("memory", [0, 1024, 2**20])
 @pytest.mark.parametrize("shape", [(20, 20), (500, 700)])
 def test_hardly_any_memory_is_answered_with_the_least_that_does(memory, shape):
     with pytest.raises(UserError, match="raise the memory to that") as error:
-        choose_tiling(SMALL, shape, memory, default_halo(SMALL))
+        choose_tiling(SMALL, shape, memory, SMALL.halo)
     size = re.search(r"and ([\d.]+)([KM]iB), more", str(error.value))
     least = float(size[1]) * {"KiB": 2**10, "MiB": 2**20}[size[2]]
-    assert choose_tiling(SMALL, shape, least, default_halo(SMALL)).tiles
+    assert choose_tiling(SMALL, shape, least, SMALL.halo).tiles
     assert f"more than the {amount(memory)} allowed" in str(error.value)
 
 
@@ -125,4 +125,4 @@ def test_the_estimate_of_memory_is_a_little_above_the_compiled_program(model, ca
     size = jax.ShapeDtypeStruct((2,), jnp.int32)
     compiled = apply.lower(model, variables, shape, size).compile()
     used = compiled.memory_analysis().temp_size_in_bytes
-    assert used <= bytes_of_tile(model, carry, sides) <= 2 * used
+    assert used <= bytes_of_tile(model, sides) <= 2 * used

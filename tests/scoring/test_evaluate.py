@@ -14,9 +14,9 @@ import pytest
 from drawn import FEW, close
 from PIL import Image as Pillow
 
-from nlrn_jax.config import levels
+from nlrn_jax.config.levels import levels
 from nlrn_jax.data.sources import Image
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.scoring.benchmarks import Benchmark, tables
 from nlrn_jax.scoring.evaluate import evaluate, outputs_of
 from nlrn_jax.scoring.methods import Method, baseline, classical, restore_example, way_of
@@ -256,7 +256,7 @@ import jax
 from nlrn_jax.scoring.benchmarks import Table
 from nlrn_jax.scoring.evaluate import evaluate
 from nlrn_jax.scoring.methods import Method, baseline, restore_example, way_of
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.state import create_state
 
 assert jax.device_count() == 8

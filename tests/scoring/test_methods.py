@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from nlrn_jax.config import CLASSICAL
+from nlrn_jax.config.levels import CLASSICAL
 from nlrn_jax.errors import UserError
 from nlrn_jax.scoring import methods
 from nlrn_jax.scoring.methods import DENOISERS, require_installed

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import base
-from nlrn_jax.config import to_json
+from nlrn_jax.config.record import to_json
 from nlrn_jax.errors import UserError
 from nlrn_jax.scoring import networks as module
 from nlrn_jax.scoring.networks import Network, common_levels, find_networks, remarks

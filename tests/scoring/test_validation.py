@@ -9,7 +9,7 @@ import pytest
 from configs import base
 from nlrn_jax.data.sources import Image
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.restoring import memory, patches, way
 from nlrn_jax.scoring.benchmarks import Benchmark, tables, tables_to_score
 from nlrn_jax.scoring.evaluate import evaluate

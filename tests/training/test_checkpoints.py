@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from nlrn_jax.config import to_json
+from nlrn_jax.config.record import to_json
 from nlrn_jax.data.batches import batches
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.state import create_state, train_step
 

@@ -10,9 +10,9 @@ import pytest
 import tiny
 
 from nlrn_jax import load
-from nlrn_jax.config import differences
+from nlrn_jax.config.record import differences
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import (
     claim_workdir,

@@ -10,8 +10,8 @@ import pytest
 from drawn import FEW, ROUNDING
 
 from nlrn_jax.network import model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.network.correlation import Carrier
-from nlrn_jax.network.model import build_model
 from nlrn_jax.training.optim import rest_idle_biases
 from nlrn_jax.training.state import (
     create_state,

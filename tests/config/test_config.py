@@ -10,21 +10,17 @@ import jax
 import pytest
 
 from configs import base
-from nlrn_jax.config import (
-    check,
-    differences,
-    evaluated_as,
-    from_json,
-    get,
+from nlrn_jax.config.checks import check
+from nlrn_jax.config.levels import (
     is_trained_for,
     levels,
     measuring_protocol,
     own_protocol,
     scored_levels,
-    to_json,
 )
+from nlrn_jax.config.record import differences, evaluated_as, from_json, get, to_json
 from nlrn_jax.errors import UserError
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 
 FOLDER = Path(base.__file__).parent
 RECIPES = sorted(
@@ -38,11 +34,15 @@ GREY = [name for name in RECIPES if name not in ("denoise_color", "photo")]  # a
 WRONG = {
     "task": ["", "Denoise", "deblur"],
     "seed": [-1, 2**32],
+    "model.network": ["", "unet"],
     "model.channels": [0, 2, 4],
     "model.filters": [0, -1],
     "model.embedding": [0],
     "model.steps": [0],
     "model.neighborhood": [0, 2, 44, -1],
+    "model.distance": ["", "cosine"],
+    "model.depth": [1, 0],
+    "model.blocks": [(8,), (0,), (17,), (8, 8), (12, 8), (2.0,), ("2",)],
     "model.carry": ["", "stack"],
     "model.remat": ["", "all"],
     "model.dtype": ["float16", "float64", ""],
@@ -87,8 +87,8 @@ WRONG = {
 
 # Bools, and the sources of data, which are read before anything long starts.
 NEVER_WRONG = {
-    "model.propagate", "model.share", "evaluate.whole", "evaluate.ensemble", "data.train",
-    "data.eval", "data.root", "train.start",
+    "model.propagate", "model.share", "model.norms", "evaluate.whole", "evaluate.ensemble",
+    "data.train", "data.eval", "data.root", "train.start",
 }  # fmt: skip
 
 RIGHT = {
@@ -328,8 +328,33 @@ def test_the_model_is_what_its_section_says():
         dtype="bfloat16",
     )  # fmt: skip
     model = build_model(config)
-    for field, value in config.model.items():
-        assert getattr(model, field) == value
+    ours = {"network", "depth", "norms", "blocks"}
+    for field in set(config.model) - ours:
+        assert getattr(model, field) == config.model[field]
+    config.model.update(network="dncnn", depth=5, norms=False, blocks=(2, 3))
+    other = build_model(config)
+    for field in set(config.model) - {"network", "steps", "share", "carry", "remat"}:
+        assert getattr(other, field) == config.model[field]
+
+
+@pytest.mark.parametrize(
+    "fields, culprit",
+    [
+        (
+            {"blocks": (8, 17)},
+            r"model.blocks=\(8, 17\) should be .* from 1 to model.depth - 1 = 16",
+        ),
+        ({"carry": "embeddings"}, "model.carry='embeddings' should be 'logits' where"),
+        ({"remat": "states"}, "model.remat='states' should be 'nothing' where"),
+    ],
+)
+def test_what_the_other_network_has_not_is_refused(fields, culprit):
+    config = base.get_config()
+    config.model.update(network="dncnn", blocks=(8, 12))
+    check(config)
+    config.model.update(fields)
+    with pytest.raises(UserError, match=culprit):
+        check(config)
 
 
 def test_a_run_of_an_earlier_version_goes_on():
@@ -337,6 +362,8 @@ def test_a_run_of_an_earlier_version_goes_on():
     now = base.get_config()
     earlier = json.loads(to_json(now))
     del earlier["train"]["accumulate"], earlier["model"]["share"], earlier["data"]["max_megapixels"]
+    for field in ("network", "distance", "depth", "norms", "blocks"):
+        del earlier["model"][field]
     del earlier["degrade"]["poisson"], earlier["degrade"]["jpeg"], earlier["degrade"]["chances"]
     assert not differences(from_json(json.dumps(earlier)), now)
     now.train.accumulate = 2
