@@ -4,7 +4,7 @@
         --config.data.train=folder:bsds500 \\
         --config.data.root=TESTSETS --config.data.eval=cbsd68
 
-The small network of ':cpu' starts from that of configs/denoise_blind.py:cpu, trained first.
+The small network of ':cpu' starts from the weights `denoise`, which come along.
 """
 
 from ml_collections import ConfigDict
@@ -19,4 +19,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.degrade.sigma = (0.0, 55.0)
     if variant != "cpu":
         return config
-    return denoise_25.go_on(config, start="runs/denoise_blind_cpu", steps=40_000)
+    return denoise_25.go_on(config, start="denoise", steps=40_000)

@@ -8,7 +8,7 @@ Published: Set5 38.00, 34.27, 31.92 dB; Set14 33.46, 30.16, 28.36 dB (Liu et al.
 
 Cost: 0.8 s a patch and step on 2 CPU cores (batch 2), 75 days for the whole run there: it wants an
 accelerator, and has not been run in full by us. For 2 CPU cores there is a small network, which
-starts from that of configs/denoise_blind.py:cpu, trained first:
+starts from the weights `denoise`, which come along:
 
     python -m nlrn_jax.main --config=configs/sr_multi.py:cpu \\
         --config.data.train=folder:t91,folder:bsds500/train \\
@@ -27,4 +27,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.degrade.scales = (2, 3, 4)
     if variant != "cpu":
         return config
-    return denoise_25.go_on(config, start="runs/denoise_blind_cpu", steps=30_000)
+    return denoise_25.go_on(config, start="denoise", steps=30_000)

@@ -18,15 +18,17 @@ from configs import denoise_25
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return what the members have in common, or with 'quick' its small form."""
+    """Return what the members have in common; 'quick' and 'cpu' are its small forms."""
     config = denoise_25.get_config(variant)
-    if variant != "quick":
+    if not variant:
         config.data.patch = config.evaluate.patch = 45
+    if variant == "cpu":
+        config.train.steps = 10_000
     return config
 
 
 def members(variant: str = "") -> dict[str, dict]:
     """Return what each member overrides."""
-    windows = (5, 11, 23) if variant == "quick" else (5, 15, 25, 35, 45)
+    windows = (5, 11, 23) if variant else (5, 15, 25, 35, 45)
     confined = {f"q{side}": {"model.neighborhood": side} for side in windows}
     return confined | {"whole": {"model.neighborhood": None}}

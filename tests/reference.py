@@ -121,7 +121,10 @@ def block(u, params, correlation=None, neighborhood=None, distance="embedded_gau
     return u + response, correlation
 
 
-def cell(features, correlation, first, params, norms, statistics, neighborhood, train, distance):
+def cell(
+    features, correlation, first, params, norms, statistics, neighborhood, train,
+    distance="embedded_gaussian",
+):  # fmt: skip
     """Compute one state: features, correlation, and the state's new running statistics.
 
     norms is {'scale', 'offset'} [3, F] and statistics {'norm_1', ...}, both of this state alone.

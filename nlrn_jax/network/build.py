@@ -19,7 +19,14 @@ FIELDS = {"network": "nlrn"} | {  # of `model`, with a value of each field's typ
 
 
 def build_model(config: ConfigDict) -> Model:
-    """Make the network of a configuration, of the fields of `model` that are its own."""
+    """Make the network of a configuration, of the fields of `model` that are its own.
+
+    Raises:
+      ValueError: a field that no network has.
+    """
+    unknown = [name for name in config.model if name not in FIELDS]
+    if unknown:
+        raise ValueError(f"model.{unknown[0]} is not known")
     kind = NETWORKS[config.model.network]
     own = {field.name for field in dataclasses.fields(kind)}
     fields = {name: value for name, value in config.model.items() if name in own}

@@ -194,9 +194,8 @@ def _whole_config(path: Path) -> ConfigDict:
     for section in ("task", "seed", "model", "degrade", "data", "train", "log", "checkpoint"):
         if section not in config:
             raise ValueError(f"{section} is missing")
+    build_model(config)  # refuses fields that it does not know
     for name, value in config.model.items():
-        if name not in FIELDS:
-            raise ValueError(f"model.{name} is not known")
         usual = FIELDS[name]
         if usual is not None and not isinstance(value, type(usual)):
             raise ValueError(f"model.{name} is {value!r}")

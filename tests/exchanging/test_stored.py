@@ -112,7 +112,7 @@ def test_arrays_of_another_network_are_one_line(name, change, said, weights, tmp
 def test_a_configuration_of_no_network_is_one_line(weights, tmp_path):
     config = weights.config.copy_and_resolve_references()
     with config.unlocked():
-        config.model.depth = 3
+        config.model.heads = 3
     file = write_weights(tmp_path / "a.safetensors", weights._replace(config=config))
     with pytest.raises(UserError, match="its config describes no network"):
         load(file)

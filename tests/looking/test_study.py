@@ -1,5 +1,6 @@
 """Studies: members that differ in one thing, trained one after another, resumable, and drawn."""
 
+import functools
 import importlib
 import itertools
 import json
@@ -9,15 +10,18 @@ import jax
 import numpy as np
 import pytest
 
-from configs import base, study_recipes
+from configs import base, study_block, study_recipes
 from nlrn_jax.config.checks import check
 from nlrn_jax.config.record import get
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.looking import study as studies
 from nlrn_jax.looking.study import read_members, study, varied_fields
+from nlrn_jax.network.build import build_model, count_parameters
 from nlrn_jax.training import meter
 from nlrn_jax.training.run import load
+from nlrn_jax.training.state import fresh_variables
 
+KEY = jax.random.key(0)
 FOLDER = Path(base.__file__).parent
 VARIED = {
     "study_propagation": "model.propagate",
@@ -25,6 +29,7 @@ VARIED = {
     "study_steps": "model.steps",
     "study_window": "model.neighborhood",
 }
+TIMED = {"study_block": study_block.MEMBERS, "study_recipes": study_recipes.RECIPES}
 STEPS = """
 from configs import base
 
@@ -39,7 +44,7 @@ def members(variant=""):
 def read(name, variant=""):
     """Return base and members of configs/NAME.py."""
     config = importlib.import_module(f"configs.{name}").get_config(variant)
-    return config, read_members(f"{FOLDER / name}.py" + ":quick" * bool(variant), config, [])
+    return config, read_members(f"{FOLDER / name}.py" + f":{variant}" * bool(variant), config, [])
 
 
 @pytest.fixture
@@ -63,10 +68,10 @@ def members(tiny_config, recipe):
 
 
 def test_there_is_a_recipe_for_each_ablation():
-    assert {*VARIED, "study_recipes"} == {path.stem for path in FOLDER.glob("study_*.py")}
+    assert {*VARIED, *TIMED} == {path.stem for path in FOLDER.glob("study_*.py")}
 
 
-@pytest.mark.parametrize("variant", ["", "quick"])
+@pytest.mark.parametrize("variant", ["", "quick", "cpu"])
 @pytest.mark.parametrize("name", VARIED)
 def test_members_are_right_and_differ_in_what_is_studied_alone(name, variant):
     config, members = read(name, variant)
@@ -88,15 +93,25 @@ def test_the_studies_cover_what_the_paper_varied():
     assert {True, False} == set(values["study_propagation"]) == set(values["study_sharing"])
 
 
-def test_the_recipes_differ_in_all_but_the_time_they_are_given():
+@pytest.mark.parametrize("name", TIMED)
+def test_members_differ_in_all_but_the_time_they_are_given(name):
     for variant, minutes in (("10", 10), ("30", 30)):
-        config = study_recipes.get_config(variant)
-        members = read_members(f"{FOLDER}/study_recipes.py:{variant}", config, [])
-        for name, member in members.items():
-            check(member)
-            pace = study_recipes.RECIPES[name][-1]
-            assert member.train.steps * pace == pytest.approx(60 * minutes, abs=pace)
+        _, members = read(name, variant)
+        for member, config in members.items():
+            check(config)
+            pace = TIMED[name][member].pace
+            assert config.train.steps * pace == pytest.approx(60 * minutes, abs=pace)
     assert len(varied_fields(members)) > 1
+
+
+def test_networks_with_and_without_blocks_have_about_as_many_parameters():
+    _, members = read("study_block", "30")
+    sizes = {}
+    for name, config in members.items():
+        shapes = jax.eval_shape(functools.partial(fresh_variables, build_model(config)), KEY)
+        sizes[name] = count_parameters(shapes["params"])
+    assert sizes["dncnn"] == pytest.approx(sizes["nlrn"], rel=0.01)
+    assert max(sizes.values()) < 1.12 * min(sizes.values())
 
 
 @pytest.mark.parametrize(

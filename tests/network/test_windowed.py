@@ -10,6 +10,7 @@ from operation import initial_correlation, respond
 
 from nlrn_jax.network import windowed
 from nlrn_jax.network.non_local import non_local
+from nlrn_jax.network.weighing import SOFTMAX
 
 state = jax.jit(non_local, static_argnames="neighborhood")
 alone = jax.jit(respond, static_argnames="neighborhood")
@@ -114,15 +115,15 @@ def test_many_tiles_at_a_time_equal_one_after_another(together, monkeypatch):
     """As accelerators do it, here too: in groups of one, of three and a rest, and all at once."""
     theta, phi, g = embeddings(7, 19, 37)
     carried = windowed.zero(theta.shape, 5)
-    one_by_one = windowed.forward(theta, phi, g, carried, None, 5)
+    one_by_one = windowed.forward(theta, phi, g, carried, None, 5, SOFTMAX)
     undone = windowed.undo(theta, phi, one_by_one[2], 5)
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda x, cpu, default: default(x))
     monkeypatch.setattr(windowed, "TOGETHER", together * 4 * carried[0].size)
-    at_once = windowed.forward(theta, phi, g, carried, None, 5)
+    at_once = windowed.forward(theta, phi, g, carried, None, 5, SOFTMAX)
     for mine, theirs in zip(at_once, one_by_one, strict=True):
         close(mine, theirs)
     close(windowed.undo(theta, phi, at_once[2], 5), undone)
-    assert windowed.forward(theta, phi, g, None, None, 5)[2] is None
+    assert windowed.forward(theta, phi, g, None, None, 5, SOFTMAX)[2] is None
 
 
 def test_the_correlation_starts_at_zero():

@@ -239,7 +239,7 @@ def test_a_configuration_of_another_network_is_said_to_be_one(tiny_config, tmp_p
 
 
 @pytest.mark.parametrize(
-    "wrong", ['"filters": "x"', '"filtres": 8', '"filters": 8, "depth": 3', '"steps": null']
+    "wrong", ['"filters": "x"', '"filtres": 8', '"filters": 8, "heads": 3', '"steps": null']
 )
 def test_a_configuration_of_no_network_is_said_to_be_none(tiny_config, tmp_path, wrong):
     make_run(tmp_path, tiny_config, 30.0)

@@ -9,7 +9,7 @@ import optax
 import pytest
 from drawn import FEW, ROUNDING
 
-from nlrn_jax.network import model
+from nlrn_jax.network import layers, model
 from nlrn_jax.network.build import build_model
 from nlrn_jax.network.correlation import Carrier
 from nlrn_jax.training.optim import rest_idle_biases
@@ -213,7 +213,7 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
         return found
 
     fast = losses()
-    monkeypatch.setattr(model, "convolve", convolve)
+    monkeypatch.setattr(layers, "convolve", convolve)
     monkeypatch.setattr(model, "carrier_of", lambda *_: carrier)
     plain = losses()
     assert fast != plain  # or the plain forms were not used
