@@ -28,7 +28,7 @@ size=$("$PYTHON" - "$recipe" "$((60 * minutes - 150))" <<'PROGRAM'
 import functools, os, sys, time
 import jax, jax.numpy as jnp
 from nlrn_jax.commands import recipe
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.state import create_state, train_step
 
 named, seconds = sys.argv[1], int(sys.argv[2])

@@ -70,6 +70,9 @@ def main(devices: str, place: str, *workdirs: str) -> None:
         "the whole patch": collectives(),
         "a window, embeddings": collectives(neighborhood=5, carry="embeddings"),
         "a window, logits, micro-batches": collectives(neighborhood=5, accumulate=2),
+        "DnCNN, blocks that hand on": collectives(
+            network="dncnn", depth=5, blocks=(1, 3), neighborhood=5
+        ),
     }
     (Path(workdirs[0]) / "collectives.json").write_text(json.dumps(counts))
 

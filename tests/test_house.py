@@ -1,6 +1,7 @@
 """The laws of the house: who may import whom, faces, and the size of a file."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -84,3 +85,21 @@ def test_a_file_can_be_read_in_one_sitting(path):
 def test_the_readme_names_each_room_and_no_other():
     layout = (ROOT / "README.md").read_text().partition("## Layout")[2].partition("    configs/")[0]
     assert sorted(re.findall(r"(\w+)/ ", layout)) == sorted({*ROOMS, "nlrn_jax"})
+
+
+SCRIPTS = [
+    path
+    for pattern in ("launch/*.sh", "tests/bench/*", "findings/*.sh", "*.md", "configs/*.md")
+    for path in sorted(ROOT.glob(pattern))
+    if path.is_file()
+]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_scripts_import_of_the_house_is_there(path):
+    """They are not run here, so that a name that moved would be missed first by their users."""
+    line = re.compile(r"^\s*from (nlrn_jax[\w.]*) import ([\w, ]+)$", re.MULTILINE)
+    for module, names in line.findall(path.read_text()):
+        for name in names.split(", "):
+            found = importlib.import_module(module)
+            assert hasattr(found, name) or importlib.import_module(f"{module}.{name}")

@@ -1,10 +1,13 @@
 """What README.md and its companions name is there."""
 
 import re
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import nlrn_jax
 from nlrn_jax.scoring.benchmarks import SETS
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +37,21 @@ def test_the_readme_names_where_each_published_set_comes_from():
     links = re.findall(r"\[([^\]]+)\]\(https?:", (ROOT / "README.md").read_text())
     named = {name.lower() for link in links for name in link.split(", ")}
     assert {"bsds500", "t91", *map(str.lower, SETS)} <= named
+
+
+def test_the_programs_in_the_readme_run():
+    """Those of "In your own program", one after another, as they stand there."""
+    text = (ROOT / "README.md").read_text().partition("## In your own program")[2]
+    text = text.partition("## Layout")[0]
+    blocks = re.findall(r"(?:^(?:    .*)?\n)+", text, re.MULTILINE)
+    restoring, block = (textwrap.dedent(code) for code in blocks if code.strip())
+    pixels = np.random.default_rng(0).random((20, 24), np.float32)
+    restored = {"nlrn_jax": nlrn_jax, "noisy": pixels, "x": pixels[None, ..., None]}
+    exec(restoring, restored)
+    assert restored["image"].shape == (20, 24) and restored["y"].shape == (1, 20, 24, 1)
+    trained = {"noisy": pixels[None, ..., None], "clean": pixels[None, ..., None] ** 2}
+    exec(block, trained)
+    assert abs(trained["params"]["params"]["NonLocal_1"]["g"]["bias"]).max() > 0
 
 
 def test_data_sets_of_tensorflow_are_explained():

@@ -13,7 +13,7 @@ import functools, statistics, time
 import jax, numpy as np
 from configs import base
 from nlrn_jax import NLRN, restore
-from nlrn_jax.network.model import build_model
+from nlrn_jax.network.build import build_model
 from nlrn_jax.training.state import create_state, train_step
 
 print(jax.devices()[0].device_kind, "JAX", jax.__version__, flush=True)

@@ -75,7 +75,7 @@ def compiled_step(config):
 
     import jax
 
-    from nlrn_jax.network.model import build_model
+    from nlrn_jax.network.build import build_model
     from nlrn_jax.training.state import create_state, train_step
 
     state, side = create_state(config), config.data.patch
