@@ -83,6 +83,8 @@ class DnCNN(nn.Module):
             name=f"block_{number}",
         )  # fmt: skip
 
+    # What restoring, planning and looking ask of a network.
+
     @property
     def window(self) -> int:
         """Return the odd side of the window to restore whole pictures with."""

@@ -133,56 +133,6 @@ class NLRN(nn.Module):
     dtype: str = "float32"
     patch: int | None = None
 
-    @property
-    def window(self) -> int:
-        """Return the odd side of the window to restore whole pictures with."""
-        return window_of(self.neighborhood, self.patch)
-
-    @property
-    def looks(self) -> int:
-        """Return how often a position looks at its neighborhood."""
-        return self.steps
-
-    @property
-    def compared(self) -> int:
-        """Return the numbers by which two positions are compared."""
-        return width_of(self.distance, self.embedding, self.filters)
-
-    @property
-    def hands_on(self) -> bool:
-        """Tell whether a look adds to the correlation of the one before."""
-        return self.propagate
-
-    @property
-    def reach(self) -> int:
-        """Return how far a pixel's influence reaches, where there is a neighborhood."""
-        return self.steps * (self.neighborhood // 2 + 2) + 2
-
-    @property
-    def halo(self) -> int:
-        """Return how far it reaches visibly: a window less the pixel (tests/bench/tiles.py)."""
-        return self.neighborhood - 1
-
-    @property
-    def maps(self) -> int:
-        """Return how many feature maps its gradient keeps at the least."""
-        return self.steps * (1 if self.remat == "states" else 3)
-
-    @property
-    def forms(self) -> tuple["NLRN", ...]:
-        """Return the networks that compute the same in evaluation, the least memory first."""
-        return tuple(self.clone(carry=carry) for carry in ("embeddings", "logits"))
-
-    @property
-    def look_names(self) -> list[str]:
-        """Return what each look is called."""
-        return [f"state {number}" for number in range(1, self.steps + 1)]
-
-    def multiply_adds(self, seen: int) -> int:
-        """Count the multiplications a pixel, where a position sees so many."""
-        convolutions = (1 + 2 * 9) * self.filters**2 + 2 * self.filters * self.embedding
-        return self.steps * (convolutions + seen * (self.embedding + self.filters))
-
     @nn.compact
     def __call__(
         self, x: jax.Array, train: bool = False, size: jax.Array | None = None
@@ -250,6 +200,58 @@ class NLRN(nn.Module):
         own = jnp.arange(self.steps, dtype=jnp.int32), norms
         (features, correlation), _ = cell((s0, start), own, s0, size)
         return carrier.finish(features, correlation)
+
+    # What restoring, planning and looking ask of a network.
+
+    @property
+    def window(self) -> int:
+        """Return the odd side of the window to restore whole pictures with."""
+        return window_of(self.neighborhood, self.patch)
+
+    @property
+    def looks(self) -> int:
+        """Return how often a position looks at its neighborhood."""
+        return self.steps
+
+    @property
+    def compared(self) -> int:
+        """Return the numbers by which two positions are compared."""
+        return width_of(self.distance, self.embedding, self.filters)
+
+    @property
+    def hands_on(self) -> bool:
+        """Tell whether a look adds to the correlation of the one before."""
+        return self.propagate
+
+    @property
+    def reach(self) -> int:
+        """Return how far a pixel's influence reaches, where there is a neighborhood."""
+        return self.steps * (self.neighborhood // 2 + 2) + 2
+
+    @property
+    def halo(self) -> int:
+        """Return how far it reaches visibly: a window less the pixel (tests/bench/tiles.py)."""
+        return self.neighborhood - 1
+
+    @property
+    def maps(self) -> int:
+        """Return how many feature maps its gradient keeps at the least."""
+        return self.steps * (1 if self.remat == "states" else 3)
+
+    @property
+    def forms(self) -> tuple["NLRN", ...]:
+        """Return the networks that compute the same in evaluation, the least memory first."""
+        return tuple(self.clone(carry=carry) for carry in ("embeddings", "logits"))
+
+    @property
+    def look_names(self) -> list[str]:
+        """Return what each look is called."""
+        return [f"state {number}" for number in range(1, self.steps + 1)]
+
+    def multiply_adds(self, seen: int) -> int:
+        """Count the multiplications a pixel, where a position sees so many."""
+        convolutions = (1 + 2 * 9) * self.filters**2 + 2 * self.filters * self.embedding
+        return self.steps * (convolutions + seen * (self.embedding + self.filters))
 
 
 class StateNorms(nn.Module):
