@@ -11,4 +11,5 @@ def respond(theta, phi, g, neighborhood=None, size=None):
 
 def initial_correlation(shape, neighborhood=None):
     """Return the correlation before the first state."""
-    return form_of(neighborhood).zero(shape)
+    zero = form_of(neighborhood).zero(shape)
+    return zero if neighborhood is None else zero.reshape(shape[0], -1, *zero.shape[1:])

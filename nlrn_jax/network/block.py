@@ -22,9 +22,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import struct
+from jax import lax
 
 from nlrn_jax.network.layers import Kernel1x1, convolve_together
-from nlrn_jax.network.non_local import form_of, non_local, respond
+from nlrn_jax.network.non_local import check_shapes, check_size, form_of, non_local, respond
+from nlrn_jax.network.whole import within
 
 
 class Distance(NamedTuple):
@@ -49,18 +52,35 @@ DISTANCES = {
 }
 
 
+class Correlation(struct.PyTreeNode):
+    """What a block hands on, with what it belongs to.
+
+    Attributes:
+      logits: as `non_local` returns them.
+      origin: height and width of the features, neighborhood, and distance.
+    """
+
+    logits: jax.Array
+    origin: tuple = struct.field(pytree_node=False)
+
+
 class NonLocal(nn.Module):
     """Let every position of [N, H, W, m] look at its neighborhood: the same shape.
 
+    What it sees is added to the features, and is zero in a fresh block, which returns its input.
     Blocks in a row may hand the correlation on, as the states of NLRN do:
 
         features, correlation = NonLocal(embedding=32, neighborhood=25)(features)
         features, correlation = NonLocal(embedding=32, neighborhood=25)(features, correlation)
 
+    Its derivatives are those of reverse mode, of any order: `jax.grad`, not `jax.jvp`.
+
     Attributes:
       embedding: size l of theta and phi, where the distance has them.
-      neighborhood: odd side q of the window that a position sees; None is the whole input.
-      distance: by which positions are compared, a name of `DISTANCES`.
+      neighborhood: odd side q of the window that a position sees, with memory linear in positions;
+        None is the whole input, and memory of 4 (H W)^2 bytes an image.
+      distance: by which positions are compared: 'embedded_gaussian', 'symmetric_embedded_gaussian',
+        'gaussian', 'euclidean', 'embedded_dot_product' or 'dot_product'.
       propagate: return the correlation. False returns None, and forms it again for the gradient
         instead of keeping it: less memory in training, for a block that hands nothing on.
       dtype: 'float32' or 'bfloat16', of the convolutions and products; None: that of the features.
@@ -76,34 +96,64 @@ class NonLocal(nn.Module):
     def __call__(
         self,
         features: jax.Array,
-        correlation: jax.Array | None = None,
+        correlation: Correlation | None = None,
         size: jax.Array | None = None,
-    ) -> tuple[jax.Array, jax.Array | None]:
+    ) -> tuple[jax.Array, Correlation | None]:
         """Return the features, and the correlation for a later block.
 
         Args:
-          features: [N, H, W, m].
-          correlation: what an earlier block with the same neighborhood returned, or None.
+          features: [N, H, W, m], of a floating type.
+          correlation: what an earlier block returned, of features of the same height and width,
+            with the same neighborhood and distance; or None.
           size: int32 [2], rows and columns that hold the image; the rest of H x W is padding that
             changes nothing. None: all of it.
 
         Raises:
-          ValueError: features of another rank; a correlation of another shape or neighborhood, or
-            where none is to be handed on; an even neighborhood; an unknown distance.
+          ValueError: features of another rank or type, or empty; a correlation of another origin,
+            or where none is to be handed on; an even neighborhood; an unknown distance or dtype.
         """
-        if features.ndim != 4:
-            raise ValueError(f"NonLocal wants features [N, H, W, m], not {features.shape}")
-        theta, phi, g = self.embed(features)
-        if self.propagate:
-            response, correlation = non_local(
-                theta, phi, g, correlation, self.neighborhood, size, self.weights
-            )
-        elif correlation is None:
+        features = jnp.asarray(features)
+        self._check(features, correlation)
+        check_size(size)
+        seen = features
+        if size is not None:
+            seen = jnp.where(within(size, features.shape[1:3])[None, ..., None], features, 0)
+        theta, phi, g = self.embed(seen)
+        if not self.propagate:
             form = form_of(self.neighborhood, self.weights)
+            check_shapes(theta, phi, g, size)
             response, _ = respond(theta, phi, g, None, size, form)
-        else:
+            return features + response.astype(features.dtype), None
+        carried = None if correlation is None else correlation.logits
+        response, logits = non_local(theta, phi, g, carried, self.neighborhood, size, self.weights)
+        handed = Correlation(logits, self._origin(features))
+        return features + response.astype(features.dtype), handed
+
+    def _origin(self, features: jax.Array) -> tuple:
+        return *features.shape[1:3], self.neighborhood, self.distance
+
+    def _check(self, features: jax.Array, correlation: Correlation | None) -> None:
+        if features.ndim != 4 or not jnp.issubdtype(features.dtype, jnp.floating):
+            raise ValueError(
+                "NonLocal wants features [N, H, W, m] of a floating type, not "
+                f"{features.dtype} {features.shape}"
+            )
+        if self.dtype not in (None, "float32", "bfloat16"):
+            raise ValueError(f"dtype={self.dtype!r} should be 'float32', 'bfloat16' or None")
+        if not isinstance(self.embedding, int) or self.embedding < 1:
+            raise ValueError(f"embedding={self.embedding!r} should be 1 or more")
+        if correlation is None:
+            return
+        if not self.propagate:
             raise ValueError("propagate=False, so no correlation is handed on: give None")
-        return features + response.astype(features.dtype), correlation
+        if not isinstance(correlation, Correlation):
+            raise ValueError("correlation should be the second of what an earlier block returned")
+        if correlation.origin != self._origin(features):
+            names = "height {}, width {}, neighborhood={}, distance={!r}"
+            raise ValueError(
+                f"the correlation is of {names.format(*correlation.origin)}; this block has "
+                f"{names.format(*self._origin(features))}"
+            )
 
     @nn.compact
     def embed(self, features: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -154,6 +204,8 @@ def scaled_differences(features: jax.Array) -> tuple[jax.Array, jax.Array]:
     As 2 u_i . u_j - |u_j|^2 - |u_i|^2, which bfloat16 would round to nothing.
     """
     features = features.astype(jnp.float32)
+    # a shift changes no difference, and what is large would drown them
+    features = features - lax.stop_gradient(features.mean((1, 2), keepdims=True))
     width = features.shape[-1]
     square = -jnp.mean(features**2, -1, keepdims=True)
     one = jnp.ones_like(square)

@@ -10,10 +10,12 @@ Pure functions. Correlation and weights are float32 whatever the inputs are.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from nlrn_jax.network import whole, windowed
@@ -44,7 +46,6 @@ class Form(NamedTuple):
     zero: Callable[[tuple[int, ...]], jax.Array]
 
 
-@functools.cache
 def form_of(neighborhood: int | None, weights: str = "softmax") -> Form:
     """Return the form of the operation for a neighborhood and the name of its weights.
 
@@ -53,15 +54,17 @@ def form_of(neighborhood: int | None, weights: str = "softmax") -> Form:
     """
     if weights not in WEIGHTS:
         raise ValueError(f"{weights=} should be one of {', '.join(WEIGHTS)}")
-    weighing = WEIGHTS[weights]
+    return _form(_side(neighborhood), WEIGHTS[weights])
+
+
+@functools.cache
+def _form(neighborhood: int | None, weighing: Weighing) -> Form:
     if neighborhood is None:
         forward, backward = (
             functools.partial(function, weighing=weighing)
             for function in (whole.forward, whole.backward)
         )
         return Form(_named(forward), backward, whole.undo, whole.zero)
-    if neighborhood < 1 or neighborhood % 2 == 0:
-        raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")
     forward, backward = (
         functools.partial(function, neighborhood=neighborhood, weighing=weighing)
         for function in (_forward_in_windows, _backward_in_windows)
@@ -71,6 +74,17 @@ def form_of(neighborhood: int | None, weights: str = "softmax") -> Form:
         for function in (windowed.undo, windowed.zero)
     )
     return Form(_named(forward), backward, functools.partial(on_each_device, undo), zero)
+
+
+def _side(neighborhood: int | None) -> int | None:
+    """Return a neighborhood that can be one: 7.0 is none, though a cache would take it for 7."""
+    try:
+        side = None if neighborhood is None else operator.index(neighborhood)
+    except TypeError:
+        side = 0
+    if side is not None and (side < 1 or side % 2 == 0):
+        raise ValueError(f"{neighborhood=} must be odd and positive, or None for the whole input")
+    return side
 
 
 def non_local(
@@ -100,17 +114,18 @@ def non_local(
 
     Returns:
       response [N, H, W, m] in the dtype of `g`, and the new correlation: logits before they
-      become weights, unmasked, float32, [N, HW, HW] for the whole input and [tiles, queries,
-      keys] for windows (see `windowed.py`), about 4 (q + 7)(q + 15) bytes a position.
+      become weights, unmasked, float32, [N, HW, HW] for the whole input and [N, tiles,
+      queries, keys] for windows (see `windowed.py`), about 4 (q + 7)(q + 15) bytes a position.
 
     Raises:
-      ValueError: shapes that do not belong together, a neighborhood that is not odd, or
-        weights of another name.
+      ValueError: shapes that do not belong together, or are empty; a correlation of another
+        dtype; a neighborhood that is not odd; weights of another name.
     """
     form = form_of(neighborhood, weights)
-    _check(theta, phi, g)
-    correlation = _started(correlation, form, theta.shape, neighborhood)
-    return respond(theta, phi, g, correlation, size, form)
+    check_shapes(theta, phi, g, size)
+    carried = _started(correlation, form, theta.shape, neighborhood)
+    response, new = respond(theta, phi, g, carried, size, form)
+    return response, new.reshape(_wanted(form, theta.shape, neighborhood))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -194,24 +209,50 @@ def _named(forward: Callable[..., Responded]) -> Callable[..., Responded]:
     return named
 
 
-def _check(theta: jax.Array, phi: jax.Array, g: jax.Array) -> None:
+def check_shapes(theta: jax.Array, phi: jax.Array, g: jax.Array, size: jax.Array | None) -> None:
+    """Refuse what does not belong together, or is empty.
+
+    Raises:
+      ValueError: names the shapes.
+    """
     if theta.ndim != 4 or theta.shape != phi.shape or theta.shape[:3] != g.shape[:3]:
         raise ValueError(
             "non_local wants theta and phi [N, H, W, l] and g [N, H, W, m], "
             f"got {theta.shape}, {phi.shape} and {g.shape}"
         )
+    if not theta.size or not g.size:
+        raise ValueError(f"non_local has nothing to look at in {theta.shape} and {g.shape}")
+    check_size(size)
+
+
+def check_size(size: jax.Array | None) -> None:
+    """Refuse a size that is not rows and columns, int32 [2].
+
+    Raises:
+      ValueError: says what it is.
+    """
+    if size is not None and (jnp.shape(size) != (2,) or jnp.result_type(size).kind not in "iu"):
+        raise ValueError(f"size should be rows and columns, int32 [2], not {size!r}")
+
+
+def _wanted(form: Form, shape: tuple[int, ...], neighborhood: int | None) -> tuple[int, ...]:
+    """Return the shape of a correlation for theta of a shape: of each image all, or its tiles."""
+    walked = jax.eval_shape(lambda: form.zero(shape)).shape
+    if neighborhood is None:
+        return walked
+    return shape[0], walked[0] // shape[0], *walked[1:]
 
 
 def _started(
     correlation: jax.Array | None, form: Form, shape: tuple[int, ...], neighborhood: int | None
 ) -> jax.Array:
     """Return the correlation to add to, and refuse one of another input or neighborhood."""
+    wanted = _wanted(form, shape, neighborhood)
     if correlation is None:
         return form.zero(shape)
-    wanted = jax.eval_shape(lambda: form.zero(shape)).shape
-    if correlation.shape != wanted:
+    if jnp.shape(correlation) != wanted or jnp.result_type(correlation) != jnp.float32:
         raise ValueError(
-            f"correlation {correlation.shape} does not belong to theta {shape} and "
-            f"{neighborhood=}: it should be {wanted}"
+            f"correlation {jnp.shape(correlation)} {jnp.result_type(correlation)} does not belong "
+            f"to theta {shape} and {neighborhood=}: it should be {wanted}, float32"
         )
-    return correlation
+    return correlation.reshape(jax.eval_shape(lambda: form.zero(shape)).shape)

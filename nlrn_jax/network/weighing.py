@@ -54,8 +54,9 @@ def _mean(masked: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 def _mean_backward(
     masked: jax.Array, normaliser: jax.Array, d_weights: jax.Array, overlap: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    share = _seen(masked) / normaliser[:, None]
-    return jnp.where(share > 0, masked, 0) * share, d_weights * share
+    seen = _seen(masked)
+    share = seen.astype(jnp.float32) / normaliser[:, None]
+    return jnp.where(seen, masked, 0) * share, d_weights * share
 
 
 def _seen(masked: jax.Array) -> jax.Array:

@@ -55,8 +55,9 @@ def test_two_blocks_that_hand_on_equal_the_equations(distance, window):
     close(once, u)
     u, expected = reference.block(u, exact(other["params"]), expected, window, distance)
     close(twice - features, u - features)
+    assert correlation.origin == (5, 6, window, distance)
     if window is None:
-        close(correlation, expected)
+        close(correlation.logits, expected)
 
 
 @pytest.mark.parametrize("window", [None, 3])
@@ -108,7 +109,7 @@ def test_the_recurrent_network_compares_by_each_distance(distance, window):
 @pytest.mark.parametrize("distance", ["embedded_gaussian", "dot_product"])
 def test_padding_is_seen_and_counted_by_no_one(distance, window):
     block, variables, features = block_of(distance, window)
-    padded = np.full((2, 9, 11, 5), 3, np.float32)
+    padded = np.full((2, 9, 11, 5), np.nan, np.float32)
     padded[:, :5, :6] = features
     inside, _ = block.apply(variables, padded, size=np.array([5, 6], np.int32))
     close(inside[:, :5, :6], block.apply(variables, features)[0], FEW)
@@ -133,7 +134,7 @@ def test_handing_nothing_on_changes_nothing_but_memory(distance):
 def test_bfloat16_stays_near_float32_and_keeps_a_float32_correlation(distance):
     block, variables, features = block_of(distance)
     half, correlation = block.apply(variables, jnp.asarray(features, jnp.bfloat16))
-    assert (half.dtype, correlation.dtype) == (jnp.bfloat16, jnp.float32)
+    assert (half.dtype, correlation.logits.dtype) == (jnp.bfloat16, jnp.float32)
     close(half.astype(jnp.float32), block.apply(variables, features)[0], 0.03)
     mixed, _ = block.clone(dtype="bfloat16").apply(variables, features)
     assert mixed.dtype == jnp.float32
@@ -224,21 +225,89 @@ def test_it_learns_inside_an_nnx_network():
 
 
 @pytest.mark.parametrize(
-    "fields, inputs, culprit",
+    "fields, culprit",
     [
-        ({"neighborhood": 4}, (), "neighborhood=4 must be odd"),
-        ({"distance": "cosine"}, (), "distance='cosine' should be one of embedded_gaussian"),
-        ({}, (np.zeros((2, 29, 30), np.float32),), r"correlation \(2, 29, 30\) .* \(2, 30, 30\)"),
-        ({"neighborhood": 3}, (np.zeros((2, 30, 30), np.float32),), "neighborhood=3: it should be"),
-        ({"propagate": False}, (np.zeros((2, 30, 30), np.float32),), "propagate=False"),
+        ({"neighborhood": 4}, "neighborhood=4 must be odd"),
+        ({"neighborhood": 7.0}, r"neighborhood=7\.0 must be odd"),
+        ({"neighborhood": "5"}, "neighborhood='5' must be odd"),
+        ({"distance": "cosine"}, "distance='cosine' should be one of embedded_gaussian"),
+        ({"dtype": "int32"}, "dtype='int32' should be 'float32'"),
+        ({"dtype": "bf16"}, "dtype='bf16' should be 'float32'"),
+        ({"embedding": 0}, "embedding=0 should be 1 or more"),
     ],
 )
-def test_what_does_not_belong_together_is_refused_by_name(fields, inputs, culprit):
-    block = NonLocal(4, **fields)
+def test_a_block_that_cannot_be_is_refused_by_name(fields, culprit):
     with pytest.raises(ValueError, match=culprit):
-        block.init(jax.random.key(0), images(SHAPE), *inputs)
+        NonLocal(**{"embedding": 4} | fields).init(jax.random.key(0), images(SHAPE))
+    NonLocal(4, 7).init(jax.random.key(0), images(SHAPE))  # which 7.0 must not spoil
 
 
-def test_features_of_one_image_are_refused():
-    with pytest.raises(ValueError, match=r"\[N, H, W, m\], not \(5, 6, 5\)"):
-        NonLocal(4).init(jax.random.key(0), images(SHAPE[1:]))
+@pytest.mark.parametrize(
+    "features, culprit",
+    [
+        (images(SHAPE[1:]), r"\[N, H, W, m\] of a floating type, not float32 \(5, 6, 5\)"),
+        (np.zeros(SHAPE, np.uint8), "of a floating type, not uint8"),
+        (np.zeros(SHAPE, np.complex64), "of a floating type, not complex64"),
+        (images((0, 5, 6, 5)), r"nothing to look at in \(0, 5, 6, 4\)"),
+        (images((1, 0, 6, 5)), r"nothing to look at in \(1, 0, 6, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("propagate", [True, False])
+def test_features_that_are_none_are_refused(features, culprit, propagate):
+    with pytest.raises(ValueError, match=culprit):
+        NonLocal(4, 3, propagate=propagate).init(jax.random.key(0), features)
+
+
+@pytest.mark.parametrize(
+    "fields, given, culprit",
+    [
+        ({}, lambda c: c.replace(logits=c.logits[:1]), r"does not belong to theta \(2, 5, 6, 3\)"),
+        ({}, lambda c: c.replace(logits=c.logits.astype("bfloat16")), "should be .*, float32"),
+        ({}, lambda c: c.logits, "the second of what an earlier block returned"),
+        ({}, lambda c: (images(SHAPE), c), "the second of what an earlier block returned"),
+        ({"neighborhood": 5}, lambda c: c, "is of height 5, width 6, neighborhood=3, .* =5, "),
+        ({"distance": "gaussian"}, lambda c: c, "this block has .* distance='gaussian'"),
+        ({"propagate": False}, lambda c: c, "propagate=False, so no correlation"),
+    ],
+)
+def test_a_correlation_of_another_origin_is_refused(fields, given, culprit):
+    block, variables, features = block_of(window=3)
+    _, correlation = block.apply(variables, features)
+    with pytest.raises(ValueError, match=culprit.replace(" =5, ", " neighborhood=5, ")):
+        block.clone(**fields).apply(variables, features, given(correlation))
+
+
+def test_a_correlation_of_other_features_is_refused():
+    """Of fewer rows, though as many tiles cover them."""
+    block, variables, features = block_of(window=3)
+    _, correlation = block.apply(variables, features)
+    with pytest.raises(ValueError, match=r"is of height 5, width 6, .* this block has height 4"):
+        block.apply(variables, features[:, :4], correlation)
+
+
+@pytest.mark.parametrize("size", [[5, 6, 7], [5], 5, [5.5, 6.5], np.ones((2, 2), np.int32)])
+def test_a_size_that_is_none_is_refused(size):
+    block, variables, features = block_of(window=3)
+    with pytest.raises(ValueError, match="size should be rows and columns"):
+        block.apply(variables, features, size=np.asarray(size))
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_of_a_correlation_the_first_axis_is_the_images(window):
+    block, variables, features = block_of(window=window)
+    once, correlation = block.apply(variables, features)
+    turned = jax.tree.map(lambda x: x[::-1], (once, correlation))
+    expected, _ = block.apply(variables, once, correlation)
+    close(block.apply(variables, *turned)[0], expected[::-1], FEW)
+
+
+def test_what_all_positions_have_in_common_does_not_drown_their_differences():
+    block, variables, features = block_of("euclidean")
+    expected, _ = block.apply(variables, features)
+    shifted, _ = block.apply(variables, features + 1024)
+    close(shifted - 1024 - features, expected - features + 1024 * gain_of(variables), 1e-3)
+
+
+def gain_of(variables):
+    """Return by how much the response grows with a shift of all features: g is linear."""
+    return np.sum(variables["params"]["g"]["kernel"], 0)

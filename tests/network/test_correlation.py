@@ -89,6 +89,7 @@ def test_undoing_a_state_gives_the_correlation_before_it(window):
     theta, phi, g = (x[0] for x in draw())
     _, before = non_local(phi, theta, g, None, window)
     form = form_of(window)
+    before = before.reshape(form.zero(theta.shape).shape)
     _, _, after = form.forward(theta, phi, g, before, None)
     assert abs(after - before).max() > 1
     close(form.undo(theta, phi, after), before)

@@ -44,7 +44,7 @@ def places(start, size, image):
 
 
 def layout(count, height, width, neighborhood):
-    """Say what the correlation [tiles, queries, keys] holds: image, query, key, and which is seen.
+    """Say what the correlation of all tiles holds: image, query, key, and which is seen.
 
     Positions are row * width + column, or -1 outside of the image.
     """
@@ -71,11 +71,12 @@ def dense(theta, phi, g, carried, neighborhood):
     flat = [x.reshape(len(x), -1, x.shape[-1]) for x in (theta, phi, g)]
     theta, phi, values = (jnp.pad(x, ((0, 0), (0, 1), (0, 0))) for x in flat)  # -1 finds zeros
     logits = jnp.einsum("nil,njl->nij", theta, phi)[image, query, key]
-    correlation = logits if carried is None else logits + carried
+    correlation = logits if carried is None else logits + carried.reshape(logits.shape)
     visible = jnp.where(seen, correlation, -jnp.inf)
     weights = jnp.where(seen, jax.nn.softmax(jnp.where(query >= 0, visible, 0)), 0)
     tiles = jnp.einsum("tqk,tkm->tqm", weights, values[image[:, :, 0], key[:, 0]])
     response = jnp.zeros(values.shape).at[image[:, :, 0], query[:, :, 0]].add(tiles)
+    correlation = correlation.reshape(len(g), -1, *correlation.shape[1:])
     return response[:, :-1].reshape(g.shape), correlation
 
 
@@ -88,7 +89,7 @@ def test_three_states_equal_the_loops(size, neighborhood):
         response, correlation = state(theta, phi, g, correlation, neighborhood=neighborhood)
         expected, whole = reference.non_local(theta, phi, g, whole, neighborhood)
         close(response, expected)
-        close(correlation[seen], whole[image, query, key][seen])
+        close(correlation.reshape(seen.shape)[seen], whole[image, query, key][seen])
     theta, phi, g = (np.concatenate(arrays, -1) for arrays in zip(*states, strict=True))
     close(alone(theta, phi, states[-1][2], neighborhood=neighborhood), expected)  # stacked
 
@@ -221,6 +222,7 @@ def test_bfloat16_keeps_a_float32_correlation_and_its_own_gradients():
     expected, whole = reference.non_local(*arrays, whole, 5)
     close(response, expected, 0.02)
     image, query, key, seen = layout(2, 9, 18, 5)
+    logits = logits.reshape(seen.shape)
     close(logits[seen], whole[image, query, key][seen])  # bfloat16 products summed in float32
 
     gradient = jax.jit(jax.grad(lambda *a: chain([a], non_local), (0, 1, 2)))
@@ -292,7 +294,7 @@ def test_logits_of_thousands_neither_overflow_nor_drown(operation):
 def test_gradients_of_logits_of_thousands_are_near_the_dense_ones_in_float64():
     arrays = embeddings(20, 9, 19)
     shape = initial_correlation(arrays[0].shape, 5).shape
-    level = np.random.default_rng(20).uniform(-5000, 5000, (*shape[:2], 1))  # softmax ignores it
+    level = np.random.default_rng(20).uniform(-5000, 5000, (*shape[:3], 1))  # softmax ignores it
     arrays.append(np.broadcast_to(level, shape).astype(np.float32))
 
     def gradient(operation, arrays):

@@ -65,6 +65,8 @@ FORMS = [
     {"remat": "correlation"},
     {"carry": "embeddings", "share": False},
     {"dtype": "bfloat16"},
+    {"distance": "embedded_dot_product"},
+    {"distance": "euclidean", "carry": "embeddings"},
     {"dtype": "bfloat16", "remat": "states", "carry": "embeddings"},
 ]
 
