@@ -13,6 +13,11 @@ from program import command, compilations, files, trained  # noqa: F401  # fixtu
 from nlrn_jax.data.sources import Image
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that of two processes none works alone at the end."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
     """Let tests that compile the same program share it, in other processes too."""

@@ -117,7 +117,8 @@ def _title(config: ConfigDict, machine: Machine) -> Iterator[str]:
 def _size(model: ConfigDict) -> str:
     if model.network == "nlrn":
         return f"{model.steps} states"
-    return f"{model.depth} convolutions, {len(model.blocks)} non-local blocks"
+    count = len(model.blocks)
+    return f"{model.depth} convolutions, {count} non-local block{'s' * (count != 1)}"
 
 
 def _table(config: ConfigDict, step: Step, machine: Machine, speed: Speed) -> Iterator[str]:
