@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nlrn_jax.network.block import NonLocal, width_of
-from nlrn_jax.network.layers import GREY_LEVELS, Conv3x3, batch_norm, window_of
+from nlrn_jax.network.layers import GREY_LEVELS, Conv3x3, batch_norm, check_images, window_of
 
 
 class DnCNN(nn.Module):
@@ -53,18 +53,15 @@ class DnCNN(nn.Module):
         self, x: jax.Array, train: bool = False, size: jax.Array | None = None
     ) -> jax.Array:
         """Restore a batch; arguments and errors as those of `NLRN`."""
-        if train and size is not None:
-            raise ValueError("size is for evaluation: padding would enter the batch statistics")
-        if x.ndim != 4 or x.shape[-1] != self.channels:
-            wanted = f"[N, H, W, {self.channels}]"
-            raise ValueError(f"channels={self.channels} wants {wanted}, not {x.shape}")
+        x = jnp.asarray(x)  # float64 of NumPy becomes float32
+        check_images(x, self.channels, train, size)
         u, correlation = x, None
         for layer in range(1, self.depth):
             u = self.layer(layer, u, train, size)
             if layer in self.blocks:
                 u, correlation = self.block(layer)(u, correlation, size)
         residual = Conv3x3(self.channels, self.dtype, name="output_conv")(u, size)
-        return x + residual.astype(jnp.float32) / GREY_LEVELS
+        return (x + residual.astype(jnp.float32) / GREY_LEVELS).astype(x.dtype)
 
     def layer(self, number: int, u: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:
         """Apply a convolution, its norm where there is one, and the rectifier."""

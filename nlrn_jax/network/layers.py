@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 
 from nlrn_jax.network.convolution import convolve, convolve_1x1
+from nlrn_jax.network.non_local import check_size
 from nlrn_jax.network.whole import within
 
 GREY_LEVELS = 255.0
@@ -75,6 +76,23 @@ class Conv3x3(nn.Module):
         if not self.use_bias:
             return y
         return add_bias(y, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32))
+
+
+def check_images(x: jax.Array, channels: int, train: bool, size: jax.Array | None) -> None:
+    """Refuse what a network cannot restore.
+
+    Raises:
+      ValueError: x is not [N, H, W, channels], of a floating type and with pixels; the size is
+        none, or there is one in training.
+    """
+    if train and size is not None:
+        raise ValueError("size is for evaluation: padding would enter the batch statistics")
+    check_size(size)
+    if x.ndim != 4 or x.shape[-1] != channels or not x.size:
+        wanted = f"[N, H, W, {channels}]"
+        raise ValueError(f"channels={channels} wants {wanted}, not {x.shape}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"images are floats from 0 to 1, not {x.dtype}: divide by its white")
 
 
 def window_of(neighborhood: int | None, patch: int | None) -> int:

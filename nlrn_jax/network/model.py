@@ -22,7 +22,7 @@ from flax import linen as nn
 
 from nlrn_jax.network.block import NonLocal, width_of
 from nlrn_jax.network.correlation import Carrier, Correlation, carrier_of
-from nlrn_jax.network.layers import GREY_LEVELS, Conv3x3, batch_norm, window_of
+from nlrn_jax.network.layers import GREY_LEVELS, Conv3x3, batch_norm, check_images, window_of
 from nlrn_jax.network.non_local import KEPT
 
 UNROLLED = 8  # states: as straight code training is 5% faster; more compile slowly and gain nothing
@@ -140,28 +140,25 @@ class NLRN(nn.Module):
         """Restore a batch.
 
         Args:
-          x: [N, H, W, C], float32, range [0, 1].
+          x: [N, H, W, C], range [0, 1], of a floating type, which the answer has as well.
           train: use batch statistics, and update the running ones.
           size: int32 [2], rows and columns that hold the images; what lies beyond is padding and
             changes nothing, so that one compilation serves many sizes. In evaluation only: it
             would enter the batch statistics.
 
         Raises:
-          ValueError: the input is not [N, H, W, channels], carry or remat is unknown, or there is
-            a size in training.
+          ValueError: the input is not [N, H, W, channels] of a floating type, or empty; carry,
+            remat or distance is unknown; there is a size in training.
         """
-        if train and size is not None:
-            raise ValueError("size is for evaluation: padding would enter the batch statistics")
-        if x.ndim != 4 or x.shape[-1] != self.channels:
-            wanted = f"[N, H, W, {self.channels}]"
-            raise ValueError(f"channels={self.channels} wants {wanted}, not {x.shape}")
+        x = jnp.asarray(x)  # float64 of NumPy becomes float32
+        check_images(x, self.channels, train, size)
         norm = functools.partial(batch_norm, use_running_average=not train)
         s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
         s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0, size)
         features = self.recur(s0, train, size)
         residual = nn.relu(norm(name="output_norm")(features.astype(jnp.float32)))
         residual = Conv3x3(self.channels, self.dtype, name="output_conv")(residual, size)
-        return x + residual.astype(jnp.float32) / GREY_LEVELS
+        return (x + residual.astype(jnp.float32) / GREY_LEVELS).astype(x.dtype)
 
     @property
     def _unrolled(self) -> bool:

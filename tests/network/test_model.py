@@ -1,6 +1,7 @@
 """The network equals its equations, has the published size and starts where training should."""
 
 import functools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from drawn import FEW, TINY, close, exact, images, randomized
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
+from nlrn_jax.network.dncnn import DnCNN
 from nlrn_jax.network.model import NLRN
 
 BATCH = (2, 5, 7, 1)
@@ -220,6 +222,39 @@ def test_an_input_of_another_shape_is_refused(fresh, shape):
     model, variables = fresh
     with pytest.raises(ValueError, match="channels=1"):
         model.apply(variables, images(shape))
+
+
+@pytest.mark.parametrize("network", [NLRN(steps=1, **TINY), DnCNN(depth=3, filters=4)], ids=str)
+@pytest.mark.parametrize(
+    "x, culprit",
+    [
+        (np.zeros(BATCH, np.uint8), "floats from 0 to 1, not uint8"),
+        (np.zeros(BATCH, np.complex64), "floats from 0 to 1, not complex64"),
+        (images((0, 5, 7, 1)), r"not \(0, 5, 7, 1\)"),
+        (images((2, 5, 0, 1)), r"not \(2, 5, 0, 1\)"),
+    ],
+)
+def test_what_is_no_image_is_refused(network, x, culprit):
+    with pytest.raises(ValueError, match=culprit):
+        network.init(jax.random.key(0), x)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_images_of_half_precision_come_back_as_they_went(fresh, dtype):
+    model, variables = fresh
+    x = jnp.asarray(images(BATCH), dtype)
+    restored = restore(model, variables, x)
+    assert restored.dtype == dtype
+    close(restored.astype(jnp.float32), restore(model, variables, x.astype(jnp.float32)), 0.01)
+
+
+def test_float64_of_numpy_is_taken_as_float32_without_a_word(fresh):
+    model, variables = fresh
+    x = images(BATCH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        restored = model.apply(variables, x.astype(np.float64))
+    close(restored, restore(model, variables, x), FEW)
 
 
 def test_an_even_neighborhood_is_refused():
