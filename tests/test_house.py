@@ -3,6 +3,8 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,21 @@ def test_the_face_of_a_room_says_what_it_may_import(room):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
 def test_a_file_can_be_read_in_one_sitting(path):
     assert len(path.read_text().splitlines()) <= 320
+
+
+def test_the_network_needs_jax_and_flax_alone():
+    """So that other programs can take it without what training, data and pictures need."""
+    program = """
+import sys
+import flax.linen, jax
+before = {name.partition(".")[0] for name in sys.modules}
+from nlrn_jax import NLRN, NonLocal, non_local
+print(*{name.partition(".")[0] for name in sys.modules} - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["nlrn_jax"]
 
 
 def test_the_readme_names_each_room_and_no_other():
