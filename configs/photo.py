@@ -6,8 +6,8 @@
 
 To a patch happen Poisson noise of up to 40 grey levels at white, Gaussian noise of sigma up to 20,
 and JPEG of quality 40 to 100, each by its chance: real pictures rarely have all. The network is
-told nothing of it. The small network of ':cpu' starts from that of configs/denoise_color.py:cpu,
-which is trained first.
+told nothing of it. The small network of ':cpu' starts from the weights `denoise_color`, which come
+along.
 """
 
 from ml_collections import ConfigDict
@@ -25,4 +25,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.degrade.chances = (0.9, 0.5, 0.7)
     if variant != "cpu":
         return config
-    return denoise_25.go_on(config, start="runs/denoise_color_cpu", steps=30_000)
+    return denoise_25.go_on(config, start="denoise_color", steps=30_000)
