@@ -125,7 +125,7 @@ def non_local(
     check_shapes(theta, phi, g, size)
     carried = _started(correlation, form, theta.shape, neighborhood)
     response, new = respond(theta, phi, g, carried, size, form)
-    return response, new.reshape(_wanted(form, theta.shape, neighborhood))
+    return response, new.reshape(_wanted(new.shape, len(theta), neighborhood))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -235,24 +235,22 @@ def check_size(size: jax.Array | None) -> None:
         raise ValueError(f"size should be rows and columns, int32 [2], not {size!r}")
 
 
-def _wanted(form: Form, shape: tuple[int, ...], neighborhood: int | None) -> tuple[int, ...]:
-    """Return the shape of a correlation for theta of a shape: of each image all, or its tiles."""
-    walked = jax.eval_shape(lambda: form.zero(shape)).shape
-    if neighborhood is None:
-        return walked
-    return shape[0], walked[0] // shape[0], *walked[1:]
+def _wanted(walked: tuple[int, ...], count: int, neighborhood: int | None) -> tuple[int, ...]:
+    """Return the shape of a correlation of so many images: of each all, or its tiles."""
+    return walked if neighborhood is None else (count, walked[0] // count, *walked[1:])
 
 
 def _started(
     correlation: jax.Array | None, form: Form, shape: tuple[int, ...], neighborhood: int | None
 ) -> jax.Array:
     """Return the correlation to add to, and refuse one of another input or neighborhood."""
-    wanted = _wanted(form, shape, neighborhood)
     if correlation is None:
         return form.zero(shape)
+    walked = jax.eval_shape(lambda: form.zero(shape)).shape
+    wanted = _wanted(walked, shape[0], neighborhood)
     if jnp.shape(correlation) != wanted or jnp.result_type(correlation) != jnp.float32:
         raise ValueError(
             f"correlation {jnp.shape(correlation)} {jnp.result_type(correlation)} does not belong "
             f"to theta {shape} and {neighborhood=}: it should be {wanted}, float32"
         )
-    return correlation.reshape(jax.eval_shape(lambda: form.zero(shape)).shape)
+    return correlation.reshape(walked)

@@ -41,10 +41,11 @@ def find_networks(runs: list[str], checkpoints: list[str], config: ConfigDict) -
       UserError: no run or checkpoint there, one of another task or protocol, or what cannot be
         measured of it.
     """
-    names = _names(runs)
+    configs = {run: read_config(run) for run in runs}
+    names = _names(configs)
     networks = []
     for run in runs:
-        its = evaluated_as(read_config(run), config)
+        its = evaluated_as(configs[run], config)
         if its.task != config.task:
             raise UserError(
                 f"{run} was trained for task {its.task!r}, --config is of task {config.task!r}: "
@@ -161,9 +162,9 @@ def _met(level: float, network: Network) -> bool:
     return is_trained_for(network.config, level, _protocol(network))
 
 
-def _names(runs: list[str]) -> dict[str, str]:
+def _names(configs: dict[str, ConfigDict]) -> dict[str, str]:
     """Name each run by its folder, or by its whole path where two folders are called alike."""
-    titles = {run: title_of(read_config(run)) for run in runs}
+    titles = {run: title_of(config) for run, config in configs.items()}
     short = {run: f"{title} {Path(run).resolve().name}" for run, title in titles.items()}
-    alike = len(set(short.values())) < len(runs)
+    alike = len(set(short.values())) < len(configs)
     return {run: f"{title} {run}" for run, title in titles.items()} if alike else short
