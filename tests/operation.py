@@ -1,5 +1,7 @@
 """The non-local operation as tests and benchmarks call it: by its neighborhood."""
 
+import jax.numpy as jnp
+
 from nlrn_jax.network import non_local
 from nlrn_jax.network.non_local import form_of
 
@@ -11,5 +13,4 @@ def respond(theta, phi, g, neighborhood=None, size=None):
 
 def initial_correlation(shape, neighborhood=None):
     """Return the correlation before the first state."""
-    zero = form_of(neighborhood).zero(shape)
-    return zero if neighborhood is None else zero.reshape(shape[0], -1, *zero.shape[1:])
+    return form_of(neighborhood).zero(jnp.zeros(shape))

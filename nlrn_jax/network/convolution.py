@@ -12,10 +12,21 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nlrn_jax.network.mesh import summed_over_devices, varied_as
 
-@jax.custom_vjp
+
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve [N, H, W, Cin] with [3, 3, Cin, Cout], zero-padded: [N, H, W, Cout]."""
+    return _convolved(x, varied_as(x, kernel))
+
+
+def convolve_1x1(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Multiply [N, H, W, Cin] by [Cin, Cout]; the kernel's gradient is summed in float32."""
+    return _multiplied(x, varied_as(x, kernel))
+
+
+@jax.custom_vjp
+def _convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _convolve(x, kernel)
 
 
@@ -34,23 +45,29 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    by_kernel = lax.platform_dependent(
+    return _convolve(gradient, flipped), summed_over_devices(_kernel_gradient, x, gradient)
+
+
+def _kernel_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    return lax.platform_dependent(
         x, gradient, cpu=kernel_gradient_by_products, default=kernel_gradient_by_convolution
     )
-    return _convolve(gradient, flipped), by_kernel
 
 
-convolve.defvjp(_forward, _backward)
+_convolved.defvjp(_forward, _backward)
 
 
 @jax.custom_vjp
-def convolve_1x1(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Multiply [N, H, W, Cin] by [Cin, Cout]; the kernel's gradient is summed in float32."""
+def _multiplied(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _multiply(x, kernel)
+
+
+def _multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.dot_general(x, kernel, (((3,), (0,)), ((), ())))
 
 
 def _forward_1x1(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return convolve_1x1(x, kernel), (x, kernel)
+    return _multiply(x, kernel), (x, kernel)
 
 
 def _backward_1x1(
@@ -58,13 +75,15 @@ def _backward_1x1(
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
     by_x = lax.dot_general(gradient, kernel, (((3,), (1,)), ((), ())))
-    by_kernel = lax.dot_general(
-        x, gradient, (((0, 1, 2), (0, 1, 2)), ((), ())), preferred_element_type=jnp.float32
-    )
-    return by_x, by_kernel.astype(kernel.dtype)
+    return by_x, summed_over_devices(_kernel_gradient_1x1, x, gradient).astype(kernel.dtype)
 
 
-convolve_1x1.defvjp(_forward_1x1, _backward_1x1)
+def _kernel_gradient_1x1(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    positions = ((0, 1, 2), (0, 1, 2))
+    return lax.dot_general(x, gradient, (positions, ((), ())), preferred_element_type=jnp.float32)
+
+
+_multiplied.defvjp(_forward_1x1, _backward_1x1)
 
 
 def kernel_gradient_by_products(x: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -87,6 +106,6 @@ def kernel_gradient_by_products(x: jax.Array, gradient: jax.Array) -> jax.Array:
 
 def kernel_gradient_by_convolution(x: jax.Array, gradient: jax.Array) -> jax.Array:
     """Form the same sum as XLA's transpose of the convolution: [3, 3, Cin, Cout]."""
-    kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], gradient.shape[-1]), x.dtype)
+    kernel = jnp.zeros_like(x, shape=(3, 3, x.shape[-1], gradient.shape[-1]))
     (by_kernel,) = jax.linear_transpose(lambda k: _convolve(x, k), kernel)(gradient)
     return by_kernel

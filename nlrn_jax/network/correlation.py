@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nlrn_jax.network.mesh import on_each_device
 from nlrn_jax.network.non_local import Form, form_of, respond
 from nlrn_jax.network.response import Residuals
 
@@ -49,14 +50,14 @@ class Carrier(NamedTuple):
     """How the correlation is carried.
 
     Attributes:
-      start: (shape, dtype) -> the correlation before the first state. The shape is [N, H, W, T l],
-        that of the embeddings of all T states side by side.
+      start: (features [N, H, W, F], width T l of the embeddings of all T states side by side,
+        their dtype) -> the correlation before the first state.
       respond: (theta, phi, g, correlation, index, size) -> the response and the new correlation.
         `index` counts the states before this one; the others are as those of `non_local`.
       finish: (features of the last state, its correlation) -> the features.
     """
 
-    start: Callable[[tuple[int, ...], str], Correlation]
+    start: Callable[[jax.Array, int, str], Correlation]
     respond: Callable[..., tuple[jax.Array, Correlation]]
     finish: Callable[[jax.Array, Correlation], jax.Array]
 
@@ -84,13 +85,13 @@ def carrier_of(
 
 def _anew(form: Form) -> Carrier:
     """Carry nothing, not even at the start: every state compares anew."""
-    return _kept(form)._replace(start=lambda shape, dtype: None)
+    return _kept(form)._replace(start=lambda features, width, dtype: None)
 
 
 def _kept(form: Form) -> Carrier:
     """Carry the logits, and keep those of every state for the gradient: the fastest."""
     return Carrier(
-        start=lambda shape, dtype: form.zero(shape),
+        start=lambda features, width, dtype: form.zero(features),
         respond=lambda theta, phi, g, logits, index, size: respond(
             theta, phi, g, logits, size, form
         ),
@@ -101,8 +102,8 @@ def _kept(form: Form) -> Carrier:
 def _undone(form: Form) -> Carrier:
     """Carry the logits; on the way back, have those of a state from those of the next."""
 
-    def start(shape: tuple[int, ...], dtype: str) -> Carry:
-        zero = form.zero(shape)
+    def start(features: jax.Array, width: int, dtype: str) -> Carry:
+        zero = form.zero(features)
         return Carry(zero, zero)
 
     return Carrier(
@@ -117,8 +118,11 @@ def _undone(form: Form) -> Carrier:
 def _stacked(form: Form) -> Carrier:
     """Carry theta and phi of all states, whose product the correlation is: the least memory."""
 
-    def start(shape: tuple[int, ...], dtype: str) -> Carry:
-        zero = jnp.zeros(shape, dtype)
+    def start(features: jax.Array, width: int, dtype: str) -> Carry:
+        def zeros(share: jax.Array) -> jax.Array:
+            return jnp.zeros_like(share, dtype, (*share.shape[:3], width))
+
+        zero = on_each_device(zeros, features)
         return Carry((zero, zero), (zero, zero))
 
     return Carrier(
@@ -139,7 +143,8 @@ def _respond_to_logits(
     size: jax.Array | None,
     form: Form,
 ) -> tuple[jax.Array, Carry]:
-    return _logits_forward(theta, phi, g, carry, size, form)[0]
+    response, _, value = form.alone(theta, phi, g, carry.value, size)
+    return response, Carry(value, carry.echo)
 
 
 def _logits_forward(
@@ -230,7 +235,7 @@ def _stack_backward(
     *d_value, d_g = _of_states_so_far(of_states, value, index, shape[-1])
     d_value = jax.tree.map(jnp.add, tuple(d_value), d_later)
     d_theta, d_phi = (_cut(d, index, shape) for d in d_value)
-    nothing = (jnp.zeros(shape, empty.dtype),) * 2
+    nothing = jnp.zeros_like(d_theta), jnp.zeros_like(d_phi)
     earlier = Carry(_placed(d_value, nothing, index), _placed(value, nothing, index))
     return d_theta, d_phi, d_g, earlier, None, None
 

@@ -6,11 +6,14 @@ Several processes, each with its own devices, form one mesh once they have joine
 (`training/processes.py`).
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nlrn_jax.errors import UserError
 
@@ -63,11 +66,88 @@ def on_each_device(function: Callable, *batched: object) -> object:
     """Apply a function of batches [N, ...] to each device's share of them.
 
     For functions that walk over an axis into which N went, which XLA cannot split: it would gather
-    all of it on every device. Where no mesh is set (`jax.set_mesh`), this is `function(*batched)`.
+    all of it on every device. Where one device has all images this is `function(*batched)`.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if dict(zip(mesh.axis_names, mesh.axis_types, strict=True)).get("data") != AxisType.Auto:
+    return _shared(function, batched, _where(jax.tree.leaves(batched)[0]))
+
+
+def summed_over_devices(function: Callable, *batched: object) -> object:
+    """Apply a function that sums over batches [N, ...], each device over its share of them.
+
+    Only where the caller has said where each axis lies (`AxisType.Explicit`): otherwise XLA adds
+    up what devices have.
+    """
+    place = _where(jax.tree.leaves(batched)[0])
+    if place is None or not place.explicit:
         return function(*batched)
-    split = PartitionSpec("data")
-    # check_vma: a loop inside starts from zeros that are the same everywhere, and does not stay so
-    return jax.shard_map(function, in_specs=split, out_specs=split, check_vma=False)(*batched)
+
+    def of_share(*batched: object) -> object:
+        return jax.lax.psum(function(*batched), place.axis)
+
+    return _shared(of_share, batched, place._replace(out=PartitionSpec()))
+
+
+def varied_as(x: jax.Array, weights: jax.Array) -> jax.Array:
+    """Say of weights that they differ from device to device as x does, in a caller's `shard_map`.
+
+    There what all devices share gets the sum of their gradients, once JAX has seen it become each
+    device's own; a gradient of ours would hide that.
+    """
+    if AxisType.Manual not in jax.typeof(x).sharding.mesh.axis_types:
+        return weights
+    return weights + jnp.zeros_like(x, weights.dtype, ())
+
+
+def mesh_of(x: jax.Array) -> contextlib.AbstractContextManager:
+    """Set the mesh of an array that lies on several devices, if no `jit` has traced it.
+
+    What is traced inside knows the shape of the mesh alone, and could not run on it.
+    """
+    if isinstance(x, jax.core.Tracer) or not isinstance(x.sharding, NamedSharding):
+        return contextlib.nullcontext()
+    return jax.set_mesh(x.sharding.mesh)
+
+
+class _Place(NamedTuple):
+    """Where a batch [N, ...] lies, or should: the mesh, the axis or axes over which N is split."""
+
+    mesh: AbstractMesh
+    axis: str | tuple[str, ...] | None
+    explicit: bool
+    out: PartitionSpec
+
+
+def _where(x: jax.Array) -> _Place | None:
+    """Return where a batch [N, ...] lies, or should; None: on one device, or in one share.
+
+    An array tells of explicit axes alone. Of those that XLA splits as it likes, N is taken to lie
+    on that called 'data', or else on the first: a wrong guess costs time, and changes nothing.
+    """
+    sharding = None if isinstance(x, jax.core.Tracer) else getattr(x, "sharding", None)
+    if not isinstance(sharding, NamedSharding):
+        sharding = jax.typeof(x).sharding
+    mesh = jax.sharding.get_abstract_mesh() if sharding.mesh.empty else sharding.mesh
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if AxisType.Manual in kinds.values():  # inside a `shard_map` of the caller's
+        return None
+    if AxisType.Explicit in kinds.values():
+        axis = sharding.spec[0] if sharding.spec else None
+        return _Place(mesh, axis, True, PartitionSpec(axis))
+    likely = sorted(kinds, key=lambda name: name != "data")[:1]
+    if not likely or x.shape[0] % mesh.shape[likely[0]]:
+        return None
+    return _Place(mesh, likely[0], False, PartitionSpec(likely[0]))
+
+
+def _shared(function: Callable, batched: tuple, place: _Place | None) -> object:
+    if place is None:
+        return function(*batched)
+    # check_vma: a sum over devices is the same on all, which it cannot tell
+    shared = jax.shard_map(
+        function,
+        mesh=place.mesh,
+        in_specs=PartitionSpec(place.axis),
+        out_specs=place.out,
+        check_vma=False,
+    )
+    return shared(*batched)

@@ -23,6 +23,7 @@ from flax import linen as nn
 from nlrn_jax.network.block import NonLocal, width_of
 from nlrn_jax.network.correlation import Carrier, Correlation, carrier_of
 from nlrn_jax.network.layers import GREY_LEVELS, Conv3x3, batch_norm, check_images, window_of
+from nlrn_jax.network.mesh import mesh_of
 from nlrn_jax.network.non_local import KEPT
 
 UNROLLED = 8  # states: as straight code training is 5% faster; more compile slowly and gain nothing
@@ -192,10 +193,10 @@ class NLRN(nn.Module):
         )(block, carrier, self.dtype, train, name="cell")
         norms = StateNorms(self.steps, self.filters, name="norms")()
         compared = block.compared(s0)
-        shape = *s0.shape[:3], self.steps * compared.shape[-1]
-        start = carrier.start(shape, compared.dtype)
+        start = carrier.start(s0, self.steps * compared.shape[-1], compared.dtype)
         own = jnp.arange(self.steps, dtype=jnp.int32), norms
-        (features, correlation), _ = cell((s0, start), own, s0, size)
+        with mesh_of(s0):
+            (features, correlation), _ = cell((s0, start), own, s0, size)
         return carrier.finish(features, correlation)
 
     # What restoring, planning and looking ask of a network.

@@ -35,15 +35,17 @@ class Form(NamedTuple):
 
     Attributes:
       forward: (theta, phi, g, correlation or None, size or None) -> `Responded`.
+      alone: the same where no gradient follows; its normaliser is not to be read.
       backward: (residuals, gradient by response, gradient by correlation or None) -> `Gradients`.
       undo: (theta, phi, correlation) -> the correlation before the state that added them to it.
-      zero: shape [N, H, W, ...] -> the correlation before the first state.
+      zero: features [N, H, W, ...] -> the correlation before the first state.
     """
 
     forward: Callable[..., Responded]
+    alone: Callable[..., Responded]
     backward: Callable[[Residuals, jax.Array, jax.Array | None], Gradients]
     undo: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-    zero: Callable[[tuple[int, ...]], jax.Array]
+    zero: Callable[[jax.Array], jax.Array]
 
 
 def form_of(neighborhood: int | None, weights: str = "softmax") -> Form:
@@ -60,20 +62,23 @@ def form_of(neighborhood: int | None, weights: str = "softmax") -> Form:
 @functools.cache
 def _form(neighborhood: int | None, weighing: Weighing) -> Form:
     if neighborhood is None:
-        forward, backward = (
-            functools.partial(function, weighing=weighing)
-            for function in (whole.forward, whole.backward)
+        forward = functools.partial(whole.forward, weighing=weighing)
+        alone, undo, zero = forward, whole.undo, whole.zero
+        backward = functools.partial(whole.backward, weighing=weighing)
+    else:
+        of_window = functools.partial(functools.partial, neighborhood=neighborhood)
+        forward, alone = (
+            of_window(windowed.forward, weighing=weighing, kept=kept) for kept in (True, False)
         )
-        return Form(_named(forward), backward, whole.undo, whole.zero)
-    forward, backward = (
-        functools.partial(function, neighborhood=neighborhood, weighing=weighing)
-        for function in (_forward_in_windows, _backward_in_windows)
+        backward = of_window(windowed.backward, weighing=weighing)
+        undo, zero = of_window(windowed.undo), of_window(windowed.zero)
+    return Form(
+        _named(_forward_by_share(forward)),
+        _forward_by_share(alone),
+        _backward_by_share(backward),
+        functools.partial(on_each_device, undo),
+        functools.partial(on_each_device, zero),
     )
-    undo, zero = (
-        functools.partial(function, neighborhood=neighborhood)
-        for function in (windowed.undo, windowed.zero)
-    )
-    return Form(_named(forward), backward, functools.partial(on_each_device, undo), zero)
 
 
 def _side(neighborhood: int | None) -> int | None:
@@ -123,9 +128,9 @@ def non_local(
     """
     form = form_of(neighborhood, weights)
     check_shapes(theta, phi, g, size)
-    carried = _started(correlation, form, theta.shape, neighborhood)
-    response, new = respond(theta, phi, g, carried, size, form)
-    return response, new.reshape(_wanted(new.shape, len(theta), neighborhood))
+    carried = form.zero(theta) if correlation is None else correlation
+    _check_correlation(carried, form, theta, neighborhood)
+    return respond(theta, phi, g, carried, size, form)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -142,7 +147,8 @@ def respond(
     The logits are kept for the gradient. Where the correlation is None nothing is carried and
     nothing is kept: the gradient forms them again.
     """
-    return _respond_forward(theta, phi, g, correlation, size, form)[0]
+    response, _, correlation = form.alone(theta, phi, g, correlation, size)
+    return response, correlation
 
 
 def _respond_forward(
@@ -167,36 +173,39 @@ def _respond_backward(
 respond.defvjp(_respond_forward, _respond_backward)
 
 
-def _forward_in_windows(
-    theta: jax.Array,
-    phi: jax.Array,
-    g: jax.Array,
-    correlation: jax.Array | None,
-    size: jax.Array | None,
-    neighborhood: int,
-    weighing: Weighing,
-) -> Responded:
-    def of_share(*batched: jax.Array | None) -> Responded:
-        return windowed.forward(*batched, size, neighborhood, weighing)
+def _forward_by_share(forward: Callable[..., Responded]) -> Callable[..., Responded]:
+    """Let each device respond for its share of the images."""
 
-    return on_each_device(of_share, theta, phi, g, correlation)
+    def by_share(
+        theta: jax.Array,
+        phi: jax.Array,
+        g: jax.Array,
+        correlation: jax.Array | None,
+        size: jax.Array | None,
+    ) -> Responded:
+        def of_share(*batched: jax.Array | None) -> Responded:
+            return forward(*batched, size)  # one size for all images: every device has it
+
+        return on_each_device(of_share, theta, phi, g, correlation)
+
+    return by_share
 
 
-def _backward_in_windows(
-    residuals: Residuals,
-    d_response: jax.Array,
-    d_correlation: jax.Array | None,
-    neighborhood: int,
-    weighing: Weighing,
-) -> Gradients:
-    def of_share(
-        share: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
+def _backward_by_share(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+    """Let each device form the gradients of its share of the images."""
+
+    def by_share(
+        residuals: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
     ) -> Gradients:
-        share = share._replace(size=residuals.size)  # one for all images: every device has it
-        return windowed.backward(share, d_response, d_correlation, neighborhood, weighing)
+        def of_share(
+            share: Residuals, d_response: jax.Array, d_correlation: jax.Array | None
+        ) -> Gradients:
+            return backward(share._replace(size=residuals.size), d_response, d_correlation)
 
-    batched = residuals._replace(size=None)
-    return on_each_device(of_share, batched, d_response, d_correlation)
+        batched = residuals._replace(size=None)
+        return on_each_device(of_share, batched, d_response, d_correlation)
+
+    return by_share
 
 
 def _named(forward: Callable[..., Responded]) -> Callable[..., Responded]:
@@ -235,22 +244,17 @@ def check_size(size: jax.Array | None) -> None:
         raise ValueError(f"size should be rows and columns, int32 [2], not {size!r}")
 
 
-def _wanted(walked: tuple[int, ...], count: int, neighborhood: int | None) -> tuple[int, ...]:
-    """Return the shape of a correlation of so many images: of each all, or its tiles."""
-    return walked if neighborhood is None else (count, walked[0] // count, *walked[1:])
+def _check_correlation(
+    correlation: jax.Array, form: Form, theta: jax.Array, neighborhood: int | None
+) -> None:
+    """Refuse a correlation of another input or neighborhood.
 
-
-def _started(
-    correlation: jax.Array | None, form: Form, shape: tuple[int, ...], neighborhood: int | None
-) -> jax.Array:
-    """Return the correlation to add to, and refuse one of another input or neighborhood."""
-    if correlation is None:
-        return form.zero(shape)
-    walked = jax.eval_shape(lambda: form.zero(shape)).shape
-    wanted = _wanted(walked, shape[0], neighborhood)
+    Raises:
+      ValueError: says which it should be.
+    """
+    wanted = jax.eval_shape(form.zero, theta).shape
     if jnp.shape(correlation) != wanted or jnp.result_type(correlation) != jnp.float32:
         raise ValueError(
             f"correlation {jnp.shape(correlation)} {jnp.result_type(correlation)} does not belong "
-            f"to theta {shape} and {neighborhood=}: it should be {wanted}, float32"
+            f"to theta {theta.shape} and {neighborhood=}: it should be {wanted}, float32"
         )
-    return correlation.reshape(walked)

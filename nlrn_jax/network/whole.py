@@ -83,10 +83,13 @@ def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array) -> jax.Array:
     return correlation - jax.vmap(lambda a, b: product(a, b, (1, 1)))(_flat(theta), _flat(phi))
 
 
-def zero(shape: tuple[int, ...]) -> jax.Array:
-    """Return the correlation before the first state, for [N, H, W, ...]: float32 [N, HW, HW]."""
-    n, height, width = shape[:3]
-    return jnp.zeros((n, height * width, height * width), jnp.float32)
+def zero(like: jax.Array) -> jax.Array:
+    """Return the correlation of features [N, H, W, ...] before the first state.
+
+    Float32 [N, HW, HW], on the devices where the features are.
+    """
+    n, height, width = like.shape[:3]
+    return jnp.zeros_like(like, jnp.float32, (n, height * width, height * width))
 
 
 def within(size: jax.Array, shape: tuple[int, int]) -> jax.Array:

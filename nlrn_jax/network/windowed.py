@@ -23,8 +23,9 @@ _FIRST = np.int32(0)  # of the channels, in the integers that corners have
 TOGETHER = 2**27  # bytes of the logits of the tiles that are computed at a time beside a CPU
 TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench/non_local.py
 
-Responded = tuple[jax.Array, jax.Array, jax.Array | None]  # response, normaliser, logits
+Responded = tuple[jax.Array, jax.Array | None, jax.Array | None]  # response, normaliser, logits
 Corner = tuple[jax.Array, jax.Array, jax.Array]  # image, row and column of a tile's first query
+OfTile = Callable[[Corner, jax.Array | None], tuple]
 
 
 class Grid(NamedTuple):
@@ -46,14 +47,19 @@ class Grid(NamedTuple):
         return TILE[0] + 2 * self.radius, TILE[1] + 2 * self.radius
 
     @property
-    def indices(self) -> jax.Array:
-        """Return the numbers of the tiles, one after another."""
-        return jnp.arange(math.prod(self.tiles), dtype=jnp.int32)
+    def logits(self) -> tuple[int, int, int, int]:
+        """Return images, tiles, queries and keys: the shape of a correlation."""
+        images, *tiles = self.tiles
+        return images, math.prod(tiles), math.prod(TILE), math.prod(self.keys)
 
-    def corner(self, index: jax.Array) -> Corner:
-        """Return image, row and column of a tile's first query."""
-        image, row, column = jnp.unravel_index(index, self.tiles)
-        return image, row * TILE[0], column * TILE[1]
+    @property
+    def corners(self) -> Corner:
+        """Return image, row and column of every tile's first query, three arrays [tiles]."""
+        steps = zip(range(3), (1, *TILE), strict=True)
+        return tuple(
+            lax.broadcasted_iota(jnp.int32, self.tiles, axis).reshape(-1) * step
+            for axis, step in steps
+        )
 
 
 def forward(
@@ -64,7 +70,8 @@ def forward(
     size: jax.Array | None,
     neighborhood: int,
     weighing: Weighing,
-) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    kept: bool,
+) -> Responded:
     """Respond to each position with the weighted mean of `g` over its window.
 
     Args:
@@ -75,10 +82,12 @@ def forward(
         None: all of them.
       neighborhood: odd side of the window.
       weighing: how the correlation becomes weights.
+      kept: whether the normaliser and the correlations before and after are, for a gradient.
 
     Returns:
-      The response [N, H, W, m], the normaliser [tiles, queries], and the new correlation (None
-      where nothing is carried). The responses in the padding are meaningless but finite.
+      The response [N, H, W, m], the normaliser [N, tiles, queries] (None where it is not kept),
+      and the new correlation (None where nothing is carried). The responses in the padding are
+      meaningless but finite.
     """
     grid, size = make_grid(theta.shape, neighborhood), _size(size, theta.shape)
     queries, keys, values = (
@@ -87,23 +96,23 @@ def forward(
         _pad(g, grid, grid.radius),
     )
 
-    def of_one_tile(index: jax.Array, carried: jax.Array | None) -> Responded:
-        corner = grid.corner(index)
+    def of_one_tile(corner: Corner, carried: jax.Array | None) -> Responded:
         query = _cut(queries, corner, TILE)
         key, value = _cut(keys, corner, grid.keys), _cut(values, corner, grid.keys)
         response, normaliser, logits = respond(
             query, key, value, carried, _mask(corner, size, grid), weighing
         )
-        return response, normaliser, None if carried is None else logits
+        return response, normaliser if kept else None, None if carried is None else logits
 
-    response, normaliser, correlation = _walk(of_one_tile, correlation, grid)
+    walk = _walk if kept else _walk_in_place
+    response, normaliser, correlation = walk(of_one_tile, correlation, grid)
     return _from_tiles(response, grid), normaliser, correlation
 
 
 class _Walked(NamedTuple):
     """What the backward pass walks over, one of each for every tile."""
 
-    index: jax.Array
+    corner: Corner
     query: jax.Array
     logits: jax.Array | None
     normaliser: jax.Array
@@ -134,7 +143,7 @@ def backward(
     def step(
         sums: tuple[jax.Array, jax.Array], x: _Walked
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]]:
-        corner = grid.corner(x.index)
+        corner = x.corner
         key, value = _cut(keys, corner, grid.keys), _cut(values, corner, grid.keys)
         mask = _mask(corner, size, grid)
         tile = Tile(x.query, key, value, x.logits, mask, x.normaliser, x.overlap)
@@ -143,13 +152,15 @@ def backward(
         return sums, (d_query, None if x.d_logits is None else d)
 
     tiles = functools.partial(_to_tiles, grid=grid)
-    sums = tuple(jnp.zeros(x.shape, jnp.float32) for x in (keys, values))
+    sums = tuple(jnp.zeros_like(x, jnp.float32) for x in (keys, values))
     overlap = tiles(residuals.overlap(d_response))
-    xs = _Walked(grid.indices, tiles(theta), correlation, normaliser, overlap, tiles(d_response),
-                 d_correlation)  # fmt: skip
+    in_row = (_in_row(x) for x in (correlation, normaliser, d_correlation))
+    logits, normaliser, d_logits = in_row
+    xs = _Walked(grid.corners, tiles(theta), logits, normaliser, overlap, tiles(d_response),
+                 d_logits)  # fmt: skip
     (d_keys, d_values), (d_theta, d_carried) = lax.scan(step, sums, xs)
     d_phi, d_g = _unpad(d_keys, grid).astype(phi.dtype), _unpad(d_values, grid).astype(g.dtype)
-    return _from_tiles(d_theta, grid), d_phi, d_g, d_carried
+    return _from_tiles(d_theta, grid), d_phi, d_g, _by_image(d_carried, grid)
 
 
 def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood: int) -> jax.Array:
@@ -157,41 +168,67 @@ def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood:
     grid = make_grid(theta.shape, neighborhood)
     queries, keys = _pad(theta, grid, 0), _pad(phi, grid, grid.radius)
 
-    def of_one_tile(index: jax.Array, logits: jax.Array) -> tuple[jax.Array]:
-        corner = grid.corner(index)
+    def of_one_tile(corner: Corner, logits: jax.Array) -> tuple[jax.Array]:
         query, key = _cut(queries, corner, TILE), _cut(keys, corner, grid.keys)
         return (logits - product(query, key, (1, 1)),)
 
-    return _walk(of_one_tile, correlation, grid)[0]
+    return _walk_in_place(of_one_tile, correlation, grid)[0]
 
 
-def _walk(
-    of_one_tile: Callable[[jax.Array, jax.Array | None], tuple],
-    correlation: jax.Array | None,
-    grid: Grid,
-) -> tuple:
-    """Apply a function of a tile's index and logits to all; the last of its results are new logits.
+def _walk(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tuple:
+    """Apply a function of a tile's corner and logits to all; the last of its results are logits.
 
-    A CPU takes one tile after another and writes the logits where they were, which halves their
-    memory. Beside it many are computed at a time.
+    A CPU takes one tile after another. Beside it many are computed at a time.
+    """
+    together = max(1, TOGETHER // (4 * math.prod(grid.logits[2:])))
+    xs = grid.corners, _in_row(correlation)
+
+    def walk(xs: tuple, batch_size: int | None) -> tuple:
+        return lax.map(lambda x: of_one_tile(*x), xs, batch_size=batch_size)
+
+    results = lax.platform_dependent(
+        xs,
+        cpu=functools.partial(walk, batch_size=None),
+        default=functools.partial(walk, batch_size=together),
+    )
+    return tuple(_by_image(x, grid) for x in results)
+
+
+def _walk_in_place(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tuple:
+    """Do the same; a CPU writes the logits where those before were, which halves their memory.
+
+    Not for what asks for the normaliser: XLA:CPU reads the old logits for it after they should
+    have been overwritten, and so copies those of all tiles at every tile (jaxlib 0.9 to 0.12).
     """
 
     def one_by_one(correlation: jax.Array | None) -> tuple:
         def step(
-            correlation: jax.Array | None, index: jax.Array
+            correlation: jax.Array | None, x: tuple[jax.Array, Corner]
         ) -> tuple[jax.Array | None, tuple[jax.Array, ...]]:
-            *others, logits = of_one_tile(index, _at(correlation, index))
+            index, corner = x
+            *others, logits = of_one_tile(corner, _at(correlation, index))
             return _set(correlation, logits, index), tuple(others)
 
-        correlation, others = lax.scan(step, correlation, grid.indices)
-        return *others, correlation
+        corners = grid.corners
+        xs = jnp.arange(corners[0].shape[0], dtype=jnp.int32), corners
+        logits, others = lax.scan(step, _in_row(correlation), xs)
+        return *(_by_image(x, grid) for x in others), _by_image(logits, grid)
 
-    def many_at_a_time(correlation: jax.Array | None) -> tuple:
-        together = max(1, TOGETHER // (4 * math.prod(TILE) * math.prod(grid.keys)))
-        xs = grid.indices, correlation
-        return lax.map(lambda x: of_one_tile(*x), xs, batch_size=together)
+    return lax.platform_dependent(
+        correlation,
+        cpu=one_by_one,
+        default=lambda correlation: _walk(of_one_tile, correlation, grid),
+    )
 
-    return lax.platform_dependent(correlation, cpu=one_by_one, default=many_at_a_time)
+
+def _in_row(x: jax.Array | None) -> jax.Array | None:
+    """Put the tiles of all images [N, tiles, ...] one after another."""
+    return None if x is None else x.reshape(-1, *x.shape[2:])
+
+
+def _by_image(x: jax.Array | None, grid: Grid) -> jax.Array | None:
+    """Undo `_in_row`."""
+    return None if x is None else x.reshape(*grid.logits[:2], *x.shape[1:])
 
 
 def _at(correlation: jax.Array | None, index: jax.Array) -> jax.Array | None:
@@ -209,15 +246,24 @@ def _set(
 
 
 def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
-    """Return the grid for [N, H, W, ...]; a window wider than the image shrinks to it."""
+    """Return the grid for [N, H, W, ...]; a window wider than the image shrinks to it.
+
+    One of symbolic height or width, as `jax.export` has them, cannot be compared and keeps its
+    window.
+    """
     count, height, width = shape[:3]
-    return Grid(count, height, width, min(neighborhood // 2, max(height, width) - 1))
+    radius = neighborhood // 2
+    if isinstance(height, int) and isinstance(width, int):
+        radius = min(radius, max(height, width) - 1)
+    return Grid(count, height, width, radius)
 
 
-def zero(shape: tuple[int, ...], neighborhood: int) -> jax.Array:
-    """Return the correlation before the first state: float32 [tiles, queries, keys]."""
-    grid = make_grid(shape, neighborhood)
-    return jnp.zeros((np.prod(grid.tiles), np.prod(TILE), np.prod(grid.keys)), jnp.float32)
+def zero(like: jax.Array, neighborhood: int) -> jax.Array:
+    """Return the correlation of features [N, H, W, ...] before the first state.
+
+    Float32 [N, tiles, queries, keys], on the devices where the features are.
+    """
+    return jnp.zeros_like(like, jnp.float32, make_grid(like.shape, neighborhood).logits)
 
 
 def _size(size: jax.Array | None, shape: tuple[int, ...]) -> jax.Array:
@@ -236,7 +282,7 @@ def _mask(corner: Corner, size: jax.Array, grid: Grid) -> jax.Array:
     column = corner[2] + jnp.arange(columns, dtype=jnp.int32) - grid.radius
     inside = ((row >= 0) & (row < size[0]))[:, None] & ((column >= 0) & (column < size[1]))[None]
     outside = jnp.where(inside, *SEEN_OR_MASKED).reshape(1, -1)
-    return np.where(seen, *SEEN_OR_MASKED).reshape(np.prod(TILE), -1) + outside
+    return np.where(seen, *SEEN_OR_MASKED).reshape(math.prod(TILE), -1) + outside
 
 
 def _pad(x: jax.Array, grid: Grid, around: int) -> jax.Array:
@@ -265,15 +311,15 @@ def _add(x: jax.Array, gradient: jax.Array, corner: Corner, grid: Grid) -> jax.A
 
 
 def _to_tiles(x: jax.Array, grid: Grid) -> jax.Array:
-    """Cut [N, H, W, C] into tiles of queries: [tiles, queries, C]."""
-    n, rows, columns = grid.tiles
-    x = _pad(x, grid, 0).reshape(n, rows, TILE[0], columns, TILE[1], -1).swapaxes(2, 3)
-    return x.reshape(n * rows * columns, np.prod(TILE), -1)
+    """Cut [N, H, W, C] into tiles of queries: [N tiles, queries, C]."""
+    (n, rows, columns), channels = grid.tiles, x.shape[-1]
+    x = _pad(x, grid, 0).reshape(n, rows, TILE[0], columns, TILE[1], channels).swapaxes(2, 3)
+    return x.reshape(n * rows * columns, math.prod(TILE), channels)
 
 
 def _from_tiles(x: jax.Array, grid: Grid) -> jax.Array:
-    """Put tiles [tiles, queries, C] together again: [N, H, W, C]."""
-    n, rows, columns = grid.tiles
-    x = x.reshape(n, rows, columns, *TILE, -1).swapaxes(2, 3)
-    x = x.reshape(n, rows * TILE[0], columns * TILE[1], -1)
+    """Put tiles [..., queries, C] together again: [N, H, W, C]."""
+    (n, rows, columns), channels = grid.tiles, x.shape[-1]
+    x = x.reshape(n, rows, columns, *TILE, channels).swapaxes(2, 3)
+    x = x.reshape(n, rows * TILE[0], columns * TILE[1], channels)
     return x[:, : grid.height, : grid.width]

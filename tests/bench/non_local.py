@@ -27,7 +27,7 @@ PRODUCT_GFLOP = 2 * 2048**3 / 1e9
 def main() -> None:
     """Print the rates, the ways to carry the correlation, the backward pass, and the growth."""
     theta, phi, g = inputs(SIDE)
-    correlation = form_of(WINDOW).zero(theta.shape)
+    correlation = form_of(WINDOW).zero(theta)
     stacks = [jnp.concatenate([x] * 12, -1) for x in (theta, phi)]
 
     def plain(*arrays):

@@ -41,7 +41,7 @@ def handing_on(form, states, size, window, weights):
         return (total + jnp.sin(response), correlation), None
 
     total = jnp.zeros(states[2].shape[1:], states[2].dtype)
-    start = carrier.start((*SHAPE, STATES * EMBEDDING), states[0].dtype)
+    start = carrier.start(states[0][0], STATES * EMBEDDING, states[0].dtype)
     (total, correlation), _ = jax.lax.scan(step, (total, start), (jnp.arange(STATES), states))
     return carrier.finish(total, correlation)
 
@@ -89,7 +89,6 @@ def test_undoing_a_state_gives_the_correlation_before_it(window):
     theta, phi, g = (x[0] for x in draw())
     _, before = non_local(phi, theta, g, None, window)
     form = form_of(window)
-    before = before.reshape(form.zero(theta.shape).shape)
     _, _, after = form.forward(theta, phi, g, before, None)
     assert abs(after - before).max() > 1
     close(form.undo(theta, phi, after), before)
@@ -107,7 +106,7 @@ def test_a_further_state_costs_no_further_logits():
                 response, correlation = carrier.respond(*x, carry[1], None, None)
                 return (carry[0] + response, correlation), None
 
-            start = carrier.start((1, side, side, 4), "float32")
+            start = carrier.start(states[0][0], 4, "float32")
             (total, correlation), _ = jax.lax.scan(step, (states[2][0], start), states)
             return jnp.sum(carrier.finish(total, correlation) ** 2)
 

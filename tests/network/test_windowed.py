@@ -115,16 +115,24 @@ def test_equals_the_whole_form_with_a_mask_for_its_carry():
 def test_many_tiles_at_a_time_equal_one_after_another(together, monkeypatch):
     """As accelerators do it, here too: in groups of one, of three and a rest, and all at once."""
     theta, phi, g = embeddings(7, 19, 37)
-    carried = windowed.zero(theta.shape, 5)
-    one_by_one = windowed.forward(theta, phi, g, carried, None, 5, SOFTMAX)
+    carried = windowed.zero(theta, 5)
+
+    def forward(carried, kept):
+        return windowed.forward(theta, phi, g, carried, None, 5, SOFTMAX, kept)
+
+    one_by_one = forward(carried, True)
     undone = windowed.undo(theta, phi, one_by_one[2], 5)
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda x, cpu, default: default(x))
-    monkeypatch.setattr(windowed, "TOGETHER", together * 4 * carried[0].size)
-    at_once = windowed.forward(theta, phi, g, carried, None, 5, SOFTMAX)
+    monkeypatch.setattr(windowed, "TOGETHER", together * 4 * carried[0, 0].size)
+    at_once = forward(carried, True)
     for mine, theirs in zip(at_once, one_by_one, strict=True):
         close(mine, theirs)
     close(windowed.undo(theta, phi, at_once[2], 5), undone)
-    assert windowed.forward(theta, phi, g, None, None, 5, SOFTMAX)[2] is None
+    assert forward(None, True)[2] is None
+    response, nothing, correlation = forward(carried, False)
+    close(response, one_by_one[0])
+    close(correlation, one_by_one[2])
+    assert nothing is None
 
 
 def test_the_correlation_starts_at_zero():
