@@ -11,6 +11,7 @@ _PLACES = {
     "psnr": "scoring.metrics",
     "restore": "restoring.restore",
     "ssim": "scoring.metrics",
+    "with_jvp": "network.forward_mode",
 }
 __all__ = list(_PLACES)
 

@@ -4,6 +4,8 @@ import re
 import textwrap
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -33,8 +35,8 @@ def test_a_reader_who_decides_in_two_minutes_has_the_time():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
-def test_the_readme_names_where_each_published_set_comes_from():
-    links = re.findall(r"\[([^\]]+)\]\(https?:", (ROOT / "README.md").read_text())
+def test_the_recipes_name_where_each_published_set_comes_from():
+    links = re.findall(r"\[([^\]]+)\]\(https?:", (ROOT / "configs/README.md").read_text())
     named = {name.lower() for link in links for name in link.split(", ")}
     assert {"bsds500", "t91", *map(str.lower, SETS)} <= named
 
@@ -46,9 +48,13 @@ def test_the_programs_in_the_readme_run():
     blocks = re.findall(r"(?:^(?:    .*)?\n)+", text, re.MULTILINE)
     restoring, block = (textwrap.dedent(code) for code in blocks if code.strip())
     pixels = np.random.default_rng(0).random((20, 24), np.float32)
-    restored = {"nlrn_jax": nlrn_jax, "noisy": pixels, "x": pixels[None, ..., None]}
+    x = jnp.asarray(pixels[None, :8, :9, None])
+    _, variables = nlrn_jax.load("denoise")
+    names = {"nlrn_jax": nlrn_jax, "jax": jax, "noisy": pixels, "x": x, "on_devices": x}
+    restored = names | {"tangents": jax.tree.map(jnp.ones_like, (variables, x))}
     exec(restoring, restored)
-    assert restored["image"].shape == (20, 24) and restored["y"].shape == (1, 20, 24, 1)
+    assert restored["image"].shape == (20, 24)
+    assert {restored[name].shape for name in ("y", "sharded", "slope")} == {(1, 8, 9, 1)}
     trained = {"noisy": pixels[None, ..., None], "clean": pixels[None, ..., None] ** 2}
     exec(block, trained)
     assert abs(trained["params"]["params"]["NonLocal_1"]["g"]["bias"]).max() > 0

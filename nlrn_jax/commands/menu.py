@@ -74,9 +74,9 @@ MODES = {
         "list the weights that came with the program, and what they reach", "", (), None
     ),
     "export": Mode(
-        "write the network of a run as one file, with its configuration and figures",
+        "write the network of a run as one file: its weights, or a program that JAX alone runs",
         "--workdir=RUN --output=NAME.safetensors",
-        ("checkpoint", "output", "overwrite"),
+        ("checkpoint", "output", "overwrite", "format"),
         ("output", "name.safetensors"),
     ),
     "plan": Mode(
@@ -202,6 +202,9 @@ def _require_sense(mode: str) -> None:
         raise flags.Error("--stride lies between patches: name their side too, as in --patches=45")
     if options.PATCHES.value and options.EXACT.value:
         raise flags.Error("--exact is of tiles, and --patches takes none: leave one of them out")
+    own = options.NETWORKS if mode == "export" else options.PICTURES
+    if options.FORMAT.value not in (None, *own):
+        raise flags.Error(f"--format={options.FORMAT.value}: --mode={mode} has {', '.join(own)}")
     if options.SKIP.value and options.OVERWRITE.value:
         raise flags.Error("--skip leaves results alone, --overwrite replaces them: leave one out")
     if options.DISTRIBUTED.value == "":  # such as --distributed=$UNSET: each would train by itself

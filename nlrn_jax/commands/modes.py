@@ -13,7 +13,7 @@ from nlrn_jax.commands.restoring import run_restoration
 from nlrn_jax.config.levels import classical_names, measuring_protocol
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
-from nlrn_jax.exchanging import shipped
+from nlrn_jax.exchanging import shipped, stablehlo
 from nlrn_jax.exchanging.export import exported
 from nlrn_jax.exchanging.file import read_weights, require_free, write_weights
 from nlrn_jax.exchanging.start import start_of
@@ -203,12 +203,14 @@ def run_listing() -> None:
 
 
 def run_export(place: str) -> None:
-    """Write the network of a run as one file, or into a folder as hubs have it."""
-    output = options.OUTPUT.value
-    require_free(output, options.OVERWRITE.value)
+    """Write the network of a run as a file, or into a folder as hubs have it; or as a program."""
+    output, overwrite = options.OUTPUT.value, options.OVERWRITE.value
+    require, write = require_free, write_weights
+    if options.FORMAT.value == "stablehlo":
+        require, write = stablehlo.require_free, stablehlo.write_program
+    require(output, overwrite)
     weights = exported(place, options.CHECKPOINT.value[0])
-    file = write_weights(output, weights, options.OVERWRITE.value)
-    print(f"{file}: {in_one_line(weights)}", flush=True)
+    print(f"{write(output, weights, overwrite)}: {in_one_line(weights)}", flush=True)
 
 
 def run_explanation(place: str, workdir: Path) -> None:

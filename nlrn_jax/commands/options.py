@@ -66,9 +66,11 @@ OUTPUT = _define_place(
     "file or folder (new: FOLDER/); default: beside the input; of an explanation, WORKDIR/explain",
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace outputs that exist")
+PICTURES = ["png", "jpeg", "jpg", "tiff", "tif", "webp", "bmp"]
+NETWORKS = ["safetensors", "stablehlo"]
 FORMAT = flags.DEFINE_enum(
-    "format", None, ["png", "jpeg", "jpg", "tiff", "tif", "webp", "bmp"],
-    "of the results; default: that of each picture",
+    "format", None, [*PICTURES, *NETWORKS],
+    "of the results; default: that of each picture; export: safetensors or stablehlo",
 )  # fmt: skip
 QUALITY = flags.DEFINE_integer(
     "quality", None, "of JPEG and WebP, 1 to 100; default: 95, and WebP without loss",

@@ -6,6 +6,7 @@ Read in this order:
     stored    a network wherever it lies: a run, a file, a name
     telling   what a network is for and what it reaches, in words
     export    a run becomes such a file
+    stablehlo a network becomes a program that JAX alone runs
     start     a run that begins with the weights of another network
 
 `weights/` beside them holds the shipped files, and says how each was made.

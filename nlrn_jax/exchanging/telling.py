@@ -18,7 +18,7 @@ def purpose(config: ConfigDict) -> str:
 def _damages(config: ConfigDict) -> list[str]:
     degrade, found = config.degrade, []
     if degrade.poisson:
-        found.append(f"noise of cameras up to {degrade.poisson[-1]:g} grey levels")
+        found.append(f"camera noise up to {degrade.poisson[-1]:g} grey levels")
     elif degrade.sigma[-1]:
         found.append(f"Gaussian noise of sigma {_range(degrade.sigma)}")
     if degrade.jpeg:

@@ -8,7 +8,6 @@ recomputes the weights from the saved normalisers.
 
 import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,50 +15,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nlrn_jax.network.grid import (
+    TILE,
+    Corner,
+    Grid,
+    by_image,
+    in_row,
+    make_grid,
+    walk,
+    walk_in_place,
+)
 from nlrn_jax.network.response import Residuals, Tile, product, respond, respond_backward
 from nlrn_jax.network.weighing import SEEN_OR_MASKED, Weighing
 
 _FIRST = np.int32(0)  # of the channels, in the integers that corners have
-TOGETHER = 2**27  # bytes of the logits of the tiles that are computed at a time beside a CPU
-TILE = (8, 16)  # rows and columns of queries; chosen by tests/bench/non_local.py
 
 Responded = tuple[jax.Array, jax.Array | None, jax.Array | None]  # response, normaliser, logits
-Corner = tuple[jax.Array, jax.Array, jax.Array]  # image, row and column of a tile's first query
-OfTile = Callable[[Corner, jax.Array | None], tuple]
-
-
-class Grid(NamedTuple):
-    """The tiles of a batch of `count` images of `height` x `width` under windows of `radius`."""
-
-    count: int
-    height: int
-    width: int
-    radius: int
-
-    @property
-    def tiles(self) -> tuple[int, int, int]:
-        """Return images, rows and columns of tiles."""
-        return self.count, -(-self.height // TILE[0]), -(-self.width // TILE[1])
-
-    @property
-    def keys(self) -> tuple[int, int]:
-        """Return rows and columns of the keys that a tile is compared with."""
-        return TILE[0] + 2 * self.radius, TILE[1] + 2 * self.radius
-
-    @property
-    def logits(self) -> tuple[int, int, int, int]:
-        """Return images, tiles, queries and keys: the shape of a correlation."""
-        images, *tiles = self.tiles
-        return images, math.prod(tiles), math.prod(TILE), math.prod(self.keys)
-
-    @property
-    def corners(self) -> Corner:
-        """Return image, row and column of every tile's first query, three arrays [tiles]."""
-        steps = zip(range(3), (1, *TILE), strict=True)
-        return tuple(
-            lax.broadcasted_iota(jnp.int32, self.tiles, axis).reshape(-1) * step
-            for axis, step in steps
-        )
 
 
 def forward(
@@ -104,8 +75,8 @@ def forward(
         )
         return response, normaliser if kept else None, None if carried is None else logits
 
-    walk = _walk if kept else _walk_in_place
-    response, normaliser, correlation = walk(of_one_tile, correlation, grid)
+    walk_over = walk if kept else walk_in_place
+    response, normaliser, correlation = walk_over(of_one_tile, correlation, grid)
     return _from_tiles(response, grid), normaliser, correlation
 
 
@@ -154,13 +125,12 @@ def backward(
     tiles = functools.partial(_to_tiles, grid=grid)
     sums = tuple(jnp.zeros_like(x, jnp.float32) for x in (keys, values))
     overlap = tiles(residuals.overlap(d_response))
-    in_row = (_in_row(x) for x in (correlation, normaliser, d_correlation))
-    logits, normaliser, d_logits = in_row
+    logits, normaliser, d_logits = map(in_row, (correlation, normaliser, d_correlation))
     xs = _Walked(grid.corners, tiles(theta), logits, normaliser, overlap, tiles(d_response),
                  d_logits)  # fmt: skip
     (d_keys, d_values), (d_theta, d_carried) = lax.scan(step, sums, xs)
     d_phi, d_g = _unpad(d_keys, grid).astype(phi.dtype), _unpad(d_values, grid).astype(g.dtype)
-    return _from_tiles(d_theta, grid), d_phi, d_g, _by_image(d_carried, grid)
+    return _from_tiles(d_theta, grid), d_phi, d_g, by_image(d_carried, grid)
 
 
 def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood: int) -> jax.Array:
@@ -172,90 +142,7 @@ def undo(theta: jax.Array, phi: jax.Array, correlation: jax.Array, neighborhood:
         query, key = _cut(queries, corner, TILE), _cut(keys, corner, grid.keys)
         return (logits - product(query, key, (1, 1)),)
 
-    return _walk_in_place(of_one_tile, correlation, grid)[0]
-
-
-def _walk(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tuple:
-    """Apply a function of a tile's corner and logits to all; the last of its results are logits.
-
-    A CPU takes one tile after another. Beside it many are computed at a time.
-    """
-    together = max(1, TOGETHER // (4 * math.prod(grid.logits[2:])))
-    xs = grid.corners, _in_row(correlation)
-
-    def walk(xs: tuple, batch_size: int | None) -> tuple:
-        return lax.map(lambda x: of_one_tile(*x), xs, batch_size=batch_size)
-
-    results = lax.platform_dependent(
-        xs,
-        cpu=functools.partial(walk, batch_size=None),
-        default=functools.partial(walk, batch_size=together),
-    )
-    return tuple(_by_image(x, grid) for x in results)
-
-
-def _walk_in_place(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tuple:
-    """Do the same; a CPU writes the logits where those before were, which halves their memory.
-
-    Not for what asks for the normaliser: XLA:CPU reads the old logits for it after they should
-    have been overwritten, and so copies those of all tiles at every tile (jaxlib 0.9 to 0.12).
-    """
-
-    def one_by_one(correlation: jax.Array | None) -> tuple:
-        def step(
-            correlation: jax.Array | None, x: tuple[jax.Array, Corner]
-        ) -> tuple[jax.Array | None, tuple[jax.Array, ...]]:
-            index, corner = x
-            *others, logits = of_one_tile(corner, _at(correlation, index))
-            return _set(correlation, logits, index), tuple(others)
-
-        corners = grid.corners
-        xs = jnp.arange(corners[0].shape[0], dtype=jnp.int32), corners
-        logits, others = lax.scan(step, _in_row(correlation), xs)
-        return *(_by_image(x, grid) for x in others), _by_image(logits, grid)
-
-    return lax.platform_dependent(
-        correlation,
-        cpu=one_by_one,
-        default=lambda correlation: _walk(of_one_tile, correlation, grid),
-    )
-
-
-def _in_row(x: jax.Array | None) -> jax.Array | None:
-    """Put the tiles of all images [N, tiles, ...] one after another."""
-    return None if x is None else x.reshape(-1, *x.shape[2:])
-
-
-def _by_image(x: jax.Array | None, grid: Grid) -> jax.Array | None:
-    """Undo `_in_row`."""
-    return None if x is None else x.reshape(*grid.logits[:2], *x.shape[1:])
-
-
-def _at(correlation: jax.Array | None, index: jax.Array) -> jax.Array | None:
-    if correlation is None:
-        return None
-    return lax.dynamic_index_in_dim(correlation, index, keepdims=False)
-
-
-def _set(
-    correlation: jax.Array | None, logits: jax.Array | None, index: jax.Array
-) -> jax.Array | None:
-    if correlation is None:
-        return None
-    return lax.dynamic_update_index_in_dim(correlation, logits, index, 0)
-
-
-def make_grid(shape: tuple[int, ...], neighborhood: int) -> Grid:
-    """Return the grid for [N, H, W, ...]; a window wider than the image shrinks to it.
-
-    One of symbolic height or width, as `jax.export` has them, cannot be compared and keeps its
-    window.
-    """
-    count, height, width = shape[:3]
-    radius = neighborhood // 2
-    if isinstance(height, int) and isinstance(width, int):
-        radius = min(radius, max(height, width) - 1)
-    return Grid(count, height, width, radius)
+    return walk_in_place(of_one_tile, correlation, grid)[0]
 
 
 def zero(like: jax.Array, neighborhood: int) -> jax.Array:

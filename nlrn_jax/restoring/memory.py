@@ -9,7 +9,7 @@ import psutil
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.build import Model
-from nlrn_jax.network.windowed import TILE, make_grid
+from nlrn_jax.network.grid import TILE, make_grid
 
 MEMORY = 4 * 2**30  # bytes: more does not make it faster
 

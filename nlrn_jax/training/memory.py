@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.build import build_model, count_parameters
-from nlrn_jax.network.windowed import TILE, make_grid
+from nlrn_jax.network.grid import TILE, make_grid
 from nlrn_jax.training.state import fresh_variables
 
 GIB = 2**30

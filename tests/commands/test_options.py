@@ -167,6 +167,8 @@ def test_a_flag_is_obeyed_or_refused_by_each_mode(mode, flag, parsed, capsys):
         given.append("--patches=45")
     if flag == "weights" and flag in obeyed:  # instead of a run
         given.remove("--workdir=a")
+    if flag == "format" and mode == "export":
+        given[-1] = "--format=stablehlo"
     if flag in obeyed:
         parsed(*given)
     else:
@@ -185,6 +187,8 @@ def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, 
     [
         ("compare", ["--config=configs/sr_x3.py"], "--config: "),
         ("restore", ["--stride=5"], "--stride"),
+        ("restore", ["--format=stablehlo"], "--format=stablehlo: --mode=restore has png"),
+        ("export", ["--format=png"], "--format=png: --mode=export has safetensors, stablehlo"),
         ("restore", ["--patches=9", "--exact"], "--exact"),
         ("restore", ["--checkpoint=newest,best"], "--checkpoint=newest,best"),
         ("restore", ["--checkpoint="], "--checkpoint="),

@@ -8,7 +8,7 @@ import reference
 from drawn import FEW, ROUNDING, close
 from operation import initial_correlation, respond
 
-from nlrn_jax.network import windowed
+from nlrn_jax.network import grid, windowed
 from nlrn_jax.network.non_local import non_local
 from nlrn_jax.network.weighing import SOFTMAX
 
@@ -49,7 +49,7 @@ def layout(count, height, width, neighborhood):
     Positions are row * width + column, or -1 outside of the image.
     """
     reach = min(neighborhood // 2, max(height, width) - 1)
-    rows, columns = windowed.TILE
+    rows, columns = grid.TILE
     corners = [
         (n, r, c)
         for n in range(count)
@@ -123,7 +123,7 @@ def test_many_tiles_at_a_time_equal_one_after_another(together, monkeypatch):
     one_by_one = forward(carried, True)
     undone = windowed.undo(theta, phi, one_by_one[2], 5)
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda x, cpu, default: default(x))
-    monkeypatch.setattr(windowed, "TOGETHER", together * 4 * carried[0, 0].size)
+    monkeypatch.setattr(grid, "TOGETHER", together * 4 * carried[0, 0].size)
     at_once = forward(carried, True)
     for mine, theirs in zip(at_once, one_by_one, strict=True):
         close(mine, theirs)
@@ -346,7 +346,7 @@ def gradient_of(function, arguments):
 
 
 def test_memory_stays_within_its_bound(monkeypatch):
-    monkeypatch.setattr(windowed, "TOGETHER", 0)  # beside a CPU, too, one tile at a time
+    monkeypatch.setattr(grid, "TOGETHER", 0)  # beside a CPU, too, one tile at a time
     q, arrays = 5, embeddings(21, 64, 64, count=1)
     positions, seen = 64 * 64, (q + 7) * (q + 15)
     carried = jnp.zeros(initial_correlation(arrays[0].shape, q).shape)
@@ -360,7 +360,7 @@ def test_memory_stays_within_its_bound(monkeypatch):
     def single(theta, phi, g):
         return respond(theta, phi, g, q)
 
-    tile = np.prod(windowed.TILE) * seen  # the logits of one tile: all that a lone state holds
+    tile = np.prod(grid.TILE) * seen  # the logits of one tile: all that a lone state holds
     for function in (single, gradient_of(single, 3)):
         assert largest(function, *arrays) == tile
     whole = largest(lambda theta, phi, g: respond(theta, phi, g), *arrays)
@@ -368,7 +368,7 @@ def test_memory_stays_within_its_bound(monkeypatch):
 
 
 def test_memory_without_a_carry_is_linear_in_pixels(monkeypatch):
-    monkeypatch.setattr(windowed, "TOGETHER", 0)
+    monkeypatch.setattr(grid, "TOGETHER", 0)
 
     def single(theta, phi, g):
         return respond(theta, phi, g, 5)
