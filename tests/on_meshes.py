@@ -47,10 +47,10 @@ class Subject:
         keys = jax.random.split(jax.random.key(0), 3)
         # dark: the running statistics are those of a fresh network, and so would be the logits
         self.x = jax.random.uniform(keys[0], (8, 9, 20, 1), maxval=0.01)
-        fresh = self.model.init(keys[1], self.x)
+        fresh = jax.jit(self.model.init)(keys[1], self.x)
         stir = lambda a: a + 0.1 * jax.random.uniform(keys[2], a.shape)  # noqa: E731
         self.variables = jax.tree.map(stir, fresh)
-        self.restored = self.model.apply(self.variables, self.x)
+        self.restored = jax.jit(self.model.apply)(self.variables, self.x)
         gradient = jax.jit(jax.grad(self.loss), static_argnums=2)
         self.gradient = gradient(self.variables["params"], self.x, True)
         self.of_running = gradient(self.variables["params"], self.x, False)

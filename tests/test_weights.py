@@ -159,6 +159,14 @@ WRONG = {
         ["--mode=export", "--workdir={}/nowhere", "--output={}/a.safetensors"],
         "is not the folder of a run",
     ),
+    "no checkpoint to import": (
+        ["--mode=import", "--checkpoint={}/a", "--output={}/a.safetensors"],
+        "a.index: no such file; name a checkpoint of TensorFlow by what comes before .index",
+    ),
+    "a program that is called otherwise": (
+        ["--mode=export", "--format=stablehlo", "--workdir=denoise", "--output={}/a.bin"],
+        "a program of StableHLO is called NAME.stablehlo",
+    ),
     "a step that a file has not": (
         ["--mode=restore", "--weights={}/small.safetensors", "--checkpoint=7", "--input={}/a.png"],
         "alone, not of 7; leave --checkpoint out",
@@ -192,3 +200,34 @@ def test_weights_of_a_hub_are_named_by_their_folder(exported, command, tmp_path)
     save(tmp_path / "in" / "a.png", 20, 25)
     restoring = ["--mode=restore", f"--weights={tmp_path}/hub", f"--input={tmp_path}/in/a.png"]
     assert not command(*restoring).status
+
+
+def test_a_run_becomes_a_program(exported, command, tmp_path):
+    file = tmp_path / "small.stablehlo"
+    given = ["--mode=export", "--format=stablehlo", f"--workdir={exported}", f"--output={file}"]
+    outcome = command(*given)
+    assert not outcome.status, outcome.err
+    assert (
+        outcome.out
+        == f"{file}: grey pictures with Gaussian noise of sigma 25; {scores(exported)}\n"
+    )
+    assert json.loads(file.with_suffix(".json").read_text())["nlrn_jax"]["figures"]
+    outcome = command(*given)
+    assert outcome.status == 1 and "small.stablehlo: exists already" in outcome.err
+
+
+@pytest.mark.parametrize("recipe", ["denoise_50", None])
+def test_a_checkpoint_of_the_authors_restores_pictures(recipe, command, tmp_path):
+    file = tmp_path / "theirs.safetensors"
+    given = [f"--config=configs/{recipe}.py"] if recipe else []
+    prefix = f"{ROOT}/tests/exchanging/checkpoints/NLRN_v0"
+    outcome = command("--mode=import", f"--checkpoint={prefix}", f"--output={file}", *given)
+    assert not outcome.status, outcome.err
+    assert outcome.out.splitlines()[:2] == [
+        "found        2 states, 6 filters, embeddings of 3, 1 channel(s), the correlation handed "
+        "on, as in NLRN_v0; 2 arrays are no weights",
+        f"{file}: grey pictures with Gaussian noise of sigma {50 if recipe else 25}",
+    ]
+    assert ("supposed" in outcome.out) == (recipe is None)
+    save(tmp_path / "in" / "a.png", 20, 25)
+    assert not command("--mode=restore", f"--weights={file}", f"--input={tmp_path}/in/a.png").status

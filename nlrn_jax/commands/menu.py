@@ -79,6 +79,12 @@ MODES = {
         ("checkpoint", "output", "overwrite", "format"),
         ("output", "name.safetensors"),
     ),
+    "import": Mode(
+        "make weights of a checkpoint of the authors' TensorFlow programs",
+        "--checkpoint=PREFIX --output=NAME.safetensors",
+        ("checkpoint", "output", "overwrite"),
+        ("output", "name.safetensors"),
+    ),
     "plan": Mode(
         "say what training takes on a machine that need not be there",
         "--config=configs/sr_x3.py --topology=v5e:4x4",
@@ -159,7 +165,9 @@ def _require_needs() -> None:
     if MODE.value == "compare" and options.WORKDIR.value is None:  # it belongs to no one run
         raise flags.Error(f"--workdir is missing, {example}")
     named = options.WORKDIR.value or options.WEIGHTS.value or options.CONFIG.value
-    if MODE.value not in ("plan", "weights", "restore") and not named:
+    if MODE.value == "import" and not flags.FLAGS["checkpoint"].present:
+        raise flags.Error("--checkpoint is missing: what is before .index, or an .npz")
+    if MODE.value not in ("plan", "weights", "restore", "import") and not named:
         weights = "; or weights, as in --weights=denoise" if MODE.value == "explain" else ""
         raise flags.Error(
             f"--workdir is missing, {example}; or name the recipe of the run, as in "

@@ -9,16 +9,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from nlrn_jax.commands import arguments, menu, options, recipe
+from nlrn_jax.commands.exchanging import run_export, run_import, run_listing
 from nlrn_jax.commands.restoring import run_restoration
 from nlrn_jax.config.levels import classical_names, measuring_protocol
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
-from nlrn_jax.exchanging import shipped, stablehlo
-from nlrn_jax.exchanging.export import exported
-from nlrn_jax.exchanging.file import read_weights, require_free, write_weights
 from nlrn_jax.exchanging.start import start_of
 from nlrn_jax.exchanging.stored import load, read_config
-from nlrn_jax.exchanging.telling import at_length, in_one_line
 from nlrn_jax.looking.compare import compare
 from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.report import write_report
@@ -45,7 +42,13 @@ from nlrn_jax.training.run import newest_step, require_apart, require_folder
 from nlrn_jax.training.split import is_recorded, split
 
 OF_A_FOLDER = ("train", "evaluate", "explain", "compare", "study")  # modes that write to one
-AT_THE_DESK = ("plan", "compare", "weights", "export")  # modes that compute nothing on devices
+AT_THE_DESK = (
+    "plan",
+    "compare",
+    "weights",
+    "export",
+    "import",
+)  # modes that compute nothing on devices
 
 
 def run() -> None:
@@ -62,7 +65,7 @@ def run() -> None:
         join(options.DISTRIBUTED.value)
     if (warning := find_devices()) and is_first() and mode not in AT_THE_DESK:
         print(warning, flush=True)
-    if is_first() and mode not in ("plan", "weights"):
+    if is_first() and mode not in ("plan", "weights", "import"):
         _say_which_run(mode)
     if is_first() or mode == "train":
         _act(mode, options.CONFIG.value)
@@ -106,6 +109,8 @@ def _act(mode: str, config: ConfigDict) -> None:
             run_listing()
         case "export":
             run_export(options.network())
+        case "import":
+            run_import(config)
         case "compare":
             run_comparison(options.workdir())
 
@@ -189,28 +194,6 @@ def run_plan(config: ConfigDict) -> None:
 def run_comparison(workdir: Path) -> None:
     """Lay several runs side by side."""
     compare([Path(run) for run in options.RUNS.value], workdir)
-
-
-def run_listing() -> None:
-    """List the weights that came with the program."""
-    if not shipped.names():
-        print("no weights came with the program; --mode=export makes some of a run", flush=True)
-    for name in shipped.names():
-        file = shipped.path_of(name)
-        size = file.stat().st_size / 1000
-        for line in at_length(name, read_weights(file), size, shipped.RECIPES[name]):
-            print(line, flush=True)
-
-
-def run_export(place: str) -> None:
-    """Write the network of a run as a file, or into a folder as hubs have it; or as a program."""
-    output, overwrite = options.OUTPUT.value, options.OVERWRITE.value
-    require, write = require_free, write_weights
-    if options.FORMAT.value == "stablehlo":
-        require, write = stablehlo.require_free, stablehlo.write_program
-    require(output, overwrite)
-    weights = exported(place, options.CHECKPOINT.value[0])
-    print(f"{write(output, weights, overwrite)}: {in_one_line(weights)}", flush=True)
 
 
 def run_explanation(place: str, workdir: Path) -> None:

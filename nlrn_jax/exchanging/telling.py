@@ -45,7 +45,8 @@ def reached(facts: Facts) -> list[str]:
 
 def in_one_line(weights: Weights) -> str:
     """Say for what a network was trained and, where that is known, what it reaches first."""
-    said = reached(weights.facts)[:1] or [f"{weights.facts.steps:,} steps"]
+    steps = weights.facts.steps  # none where another program trained it
+    said = reached(weights.facts)[:1] or ([f"{steps:,} steps"] if steps else [])
     return "; ".join([purpose(weights.config), *said])
 
 

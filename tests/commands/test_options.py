@@ -142,6 +142,7 @@ LEAST = {
     "plan": ["--config=configs/sr_x3.py"],
     "weights": [],
     "export": ["--workdir=a", "--output=b.safetensors"],
+    "import": ["--checkpoint=a", "--output=b.safetensors"],
 }
 VALUES = {
     "weights": "denoise",
@@ -186,6 +187,7 @@ def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, 
     "mode, given, said",
     [
         ("compare", ["--config=configs/sr_x3.py"], "--config: "),
+        ("import", ["--checkpoint=newest,best"], "--checkpoint=newest,best: name one"),
         ("restore", ["--stride=5"], "--stride"),
         ("restore", ["--format=stablehlo"], "--format=stablehlo: --mode=restore has png"),
         ("export", ["--format=png"], "--format=png: --mode=export has safetensors, stablehlo"),

@@ -45,7 +45,7 @@ def test_a_file_and_a_folder_are_loaded_as_a_run_is(run, tmp_path):
         assert_equal(load(str(place))[1], variables)
         assert read_config(place).to_dict() == read_config(run).to_dict()
         assert find_step(place) == find_step(run) == 0
-        assert described(place).startswith("grey pictures with Gaussian noise of sigma 25; ")
+        assert described(place) == "grey pictures with Gaussian noise of sigma 25"
 
 
 def test_a_file_holds_one_step(weights, tmp_path):

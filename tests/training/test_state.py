@@ -200,8 +200,9 @@ def test_fifty_steps_of_the_fast_forms_are_fifty_steps_of_the_plain_ones(tiny_co
         response = jnp.einsum("nij,njm->nim", jax.nn.softmax(correlation), flat[2])
         return response.reshape(g.shape), correlation
 
-    def start(shape, dtype):
-        return jnp.zeros((shape[0], shape[1] * shape[2], shape[1] * shape[2]))
+    def start(features, width, dtype):
+        count, height, width, _ = features.shape
+        return jnp.zeros((count, height * width, height * width))
 
     carrier = Carrier(start, respond, finish=lambda features, correlation: features)
 
