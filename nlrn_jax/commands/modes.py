@@ -42,13 +42,8 @@ from nlrn_jax.training.run import newest_step, require_apart, require_folder
 from nlrn_jax.training.split import is_recorded, split
 
 OF_A_FOLDER = ("train", "evaluate", "explain", "compare", "study")  # modes that write to one
-AT_THE_DESK = (
-    "plan",
-    "compare",
-    "weights",
-    "export",
-    "import",
-)  # modes that compute nothing on devices
+# modes that compute nothing on devices
+AT_THE_DESK = ("plan", "compare", "weights", "export", "import")
 
 
 def run() -> None:

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.bundle import read_bundle
 from nlrn_jax.exchanging.file import Facts, Weights, nested
-from nlrn_jax.network.layers import GREY_LEVELS
+from nlrn_jax.network.layers import EPSILON, GREY_LEVELS
 
 CONVOLUTIONS = {  # ours -> theirs
     "input_conv": "conv1",
@@ -28,7 +28,6 @@ CONVOLUTIONS = {  # ours -> theirs
 }
 WEIGHTS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 AFFINE, STATISTICS = ("gamma", "beta"), ("moving_mean", "moving_variance")
-EPSILON = 1e-3  # of all norms
 BRIGHTEST = 2.0  # the mean input of a network that was fed 0 to 1 is less, of one fed grey more
 
 
@@ -119,8 +118,8 @@ class _Names:
         if full not in self.arrays:
             raise UserError(f"{self.path}: has no variable {full}")
         array = self.arrays[full]
-        known = [size for size, wanted in zip(array.shape, shape, strict=False) if wanted]
-        if array.ndim != len(shape) or known != [size for size in shape if size]:
+        pairs = zip(array.shape, shape, strict=False)
+        if array.ndim != len(shape) or any(wanted not in (None, size) for size, wanted in pairs):
             wanted = str(shape).replace("None", "any")
             raise UserError(f"{self.path}: {full} is {array.shape}, it should be {wanted}")
         self.taken.add(full)

@@ -93,10 +93,19 @@ def require_free(path: str | Path, overwrite: bool) -> None:
     written = [file] if file == Path(path) else [file, file.with_name("config.json")]
     if len(written) > 1 and (file.parent / "checkpoints").is_dir():
         raise UserError(f"{file.parent}: is the folder of a run; name another --output")
-    if there := [name for name in written if name.exists() and not overwrite]:
-        raise UserError(f"{there[0]}: exists already; name another --output, or give --overwrite")
+    require_absent(written, overwrite)
     if file.parent.exists() and not file.parent.is_dir():
         raise UserError(f"{file.parent}: is a file; end the name in {ENDING}, or name a folder")
+
+
+def require_absent(files: list[Path], overwrite: bool) -> None:
+    """Refuse to replace files, unless that is wanted.
+
+    Raises:
+      UserError: names the first that is there.
+    """
+    if there := [file for file in files if file.exists() and not overwrite]:
+        raise UserError(f"{there[0]}: exists already; name another --output, or give --overwrite")
 
 
 def is_weights(path: str | Path) -> bool:

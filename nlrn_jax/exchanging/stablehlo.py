@@ -19,7 +19,7 @@ from jax import export
 from nlrn_jax import writing
 from nlrn_jax.config.record import to_json
 from nlrn_jax.errors import UserError
-from nlrn_jax.exchanging.file import Weights
+from nlrn_jax.exchanging.file import Weights, require_absent
 from nlrn_jax.network.build import build_model
 
 ENDING = ".stablehlo"
@@ -73,9 +73,7 @@ def require_free(path: str | Path, overwrite: bool) -> None:
     path = Path(path)
     if path.suffix != ENDING:
         raise UserError(f"--output={path}: a program of StableHLO is called NAME{ENDING}")
-    for file in (path, path.with_suffix(".json")):
-        if file.exists() and not overwrite:
-            raise UserError(f"{file}: exists already; name another --output, or give --overwrite")
+    require_absent([path, path.with_suffix(".json")], overwrite)
 
 
 def _told(weights: Weights, window: int) -> dict:

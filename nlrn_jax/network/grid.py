@@ -68,18 +68,13 @@ def walk(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tupl
 
     A CPU takes one tile after another. Beside it many are computed at a time.
     """
-    xs = grid.corners, in_row(correlation)
 
-    def one_by_one(xs: tuple) -> tuple:
-        return lax.map(lambda x: of_one_tile(*x), xs)
+    def one_by_one(correlation: jax.Array | None) -> tuple:
+        xs = grid.corners, in_row(correlation)
+        return tuple(by_image(x, grid) for x in lax.map(lambda x: of_one_tile(*x), xs))
 
-    def many_at_a_time(xs: tuple) -> tuple:
-        groups = jax.tree.map(functools.partial(_grouped, grid=grid), xs)
-        results = lax.map(lambda group: jax.vmap(of_one_tile)(*group), groups)
-        return jax.tree.map(lambda x: in_row(x)[: grid.count * grid.logits[1]], results)
-
-    results = lax.platform_dependent(xs, cpu=one_by_one, default=many_at_a_time)
-    return tuple(by_image(x, grid) for x in results)
+    many = functools.partial(_many_at_a_time, of_one_tile, grid=grid)
+    return lax.platform_dependent(correlation, cpu=one_by_one, default=many)
 
 
 def walk_in_place(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tuple:
@@ -102,11 +97,16 @@ def walk_in_place(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid
         logits, others = lax.scan(step, in_row(correlation), xs)
         return *(by_image(x, grid) for x in others), by_image(logits, grid)
 
-    return lax.platform_dependent(
-        correlation,
-        cpu=one_by_one,
-        default=lambda correlation: walk(of_one_tile, correlation, grid),
-    )
+    many = functools.partial(_many_at_a_time, of_one_tile, grid=grid)
+    return lax.platform_dependent(correlation, cpu=one_by_one, default=many)
+
+
+def _many_at_a_time(of_one_tile: OfTile, correlation: jax.Array | None, grid: Grid) -> tuple:
+    xs = grid.corners, in_row(correlation)
+    groups = jax.tree.map(functools.partial(_grouped, grid=grid), xs)
+    results = lax.map(lambda group: jax.vmap(of_one_tile)(*group), groups)
+    tiles = grid.count * grid.logits[1]  # without those that filled the last group
+    return jax.tree.map(lambda x: by_image(in_row(x)[:tiles], grid), results)
 
 
 def _grouped(x: jax.Array, grid: Grid) -> jax.Array:

@@ -16,10 +16,11 @@ from nlrn_jax.network.whole import within
 
 GREY_LEVELS = 255.0
 WINDOW = 45  # q of the paper
+EPSILON = 1e-3  # of batch norms: TensorFlow's default, which the authors used
 
 glorot = nn.initializers.glorot_uniform()  # TensorFlow's default, which the authors used
 batch_norm = functools.partial(
-    nn.BatchNorm, momentum=0.99, epsilon=1e-3, use_fast_variance=False, dtype=jnp.float32
+    nn.BatchNorm, momentum=0.99, epsilon=EPSILON, use_fast_variance=False, dtype=jnp.float32
 )
 
 

@@ -68,7 +68,10 @@ def on_each_device(function: Callable, *batched: object) -> object:
     For functions that walk over an axis into which N went, which XLA cannot split: it would gather
     all of it on every device. Where one device has all images this is `function(*batched)`.
     """
-    return _shared(function, batched, _where(jax.tree.leaves(batched)[0]))
+    place = _where(jax.tree.leaves(batched)[0])
+    if place is None:
+        return function(*batched)
+    return _shared(function, batched, place, PartitionSpec(place.axis))
 
 
 def summed_over_devices(function: Callable, *batched: object) -> object:
@@ -84,7 +87,7 @@ def summed_over_devices(function: Callable, *batched: object) -> object:
     def of_share(*batched: object) -> object:
         return jax.lax.psum(function(*batched), place.axis)
 
-    return _shared(of_share, batched, place._replace(out=PartitionSpec()))
+    return _shared(of_share, batched, place, PartitionSpec())
 
 
 def varied_as(x: jax.Array, weights: jax.Array) -> jax.Array:
@@ -114,7 +117,6 @@ class _Place(NamedTuple):
     mesh: AbstractMesh
     axis: str | tuple[str, ...] | None
     explicit: bool
-    out: PartitionSpec
 
 
 def _where(x: jax.Array) -> _Place | None:
@@ -132,22 +134,20 @@ def _where(x: jax.Array) -> _Place | None:
         return None
     if AxisType.Explicit in kinds.values():
         axis = sharding.spec[0] if sharding.spec else None
-        return _Place(mesh, axis, True, PartitionSpec(axis))
+        return _Place(mesh, axis, explicit=True)
     likely = sorted(kinds, key=lambda name: name != "data")[:1]
     if not likely or x.shape[0] % mesh.shape[likely[0]]:
         return None
-    return _Place(mesh, likely[0], False, PartitionSpec(likely[0]))
+    return _Place(mesh, likely[0], explicit=False)
 
 
-def _shared(function: Callable, batched: tuple, place: _Place | None) -> object:
-    if place is None:
-        return function(*batched)
+def _shared(function: Callable, batched: tuple, place: _Place, out: PartitionSpec) -> object:
     # check_vma: a sum over devices is the same on all, which it cannot tell
     shared = jax.shard_map(
         function,
         mesh=place.mesh,
         in_specs=PartitionSpec(place.axis),
-        out_specs=place.out,
+        out_specs=out,
         check_vma=False,
     )
     return shared(*batched)

@@ -128,9 +128,11 @@ def non_local(
     """
     form = form_of(neighborhood, weights)
     check_shapes(theta, phi, g, size)
-    carried = form.zero(theta) if correlation is None else correlation
-    _check_correlation(carried, form, theta, neighborhood)
-    return respond(theta, phi, g, carried, size, form)
+    if correlation is None:
+        correlation = form.zero(theta)
+    else:
+        _check_correlation(correlation, form, theta, neighborhood)
+    return respond(theta, phi, g, correlation, size, form)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
