@@ -8,8 +8,9 @@ best by validation PSNR. The step says where the data go on: see `data/batches.p
 import contextlib
 import functools
 import json
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
 from nlrn_jax.errors import UserError
-from nlrn_jax.training.state import TrainState
+from nlrn_jax.training.state import TrainState, evaluated_variables
 
 ASIDE = "damaged"  # folder of a workdir for what cannot be read
 
@@ -32,7 +33,7 @@ class Whole(NamedTuple):
     """The first checkpoint that could be read, and why those before it could not, by step."""
 
     step: int
-    state: TrainState
+    content: TrainState | dict
     damaged: dict[int, str]
 
 
@@ -58,6 +59,7 @@ class Checkpoints:
             preservation_policy=policies,
             best_fn=_psnr,
             read_only=read_only,
+            save_interval_steps=0 if read_only else 1,
             multiprocessing_options=_alone() if read_only else _together(),
             create=not read_only,
             lightweight_initialize=read_only,  # leaves figures alone, which may be damaged
@@ -67,7 +69,8 @@ class Checkpoints:
         self._read_only = read_only
         if not read_only:
             self._set_figures_aside()
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        with _unwarned() if read_only else contextlib.nullcontext():
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -130,30 +133,43 @@ class Checkpoints:
         lacking = {name: _unknown(sum_) for name, sum_ in like.sums.items() if name not in kept}
         return state.replace(sums=state.sums | lacking)
 
-    def read_whole(self, steps: Sequence[int], like: TrainState) -> Whole:
+    def read_variables(self, step: int, like: TrainState) -> dict:
+        """Read the variables that are evaluated: the average where `like` has one.
+
+        Nothing else is read: whatever optimiser they were trained by, they are had.
+        """
+        name = "variables" if like.average is None else "average"
+        target = jax.tree.map(_placed, {name: evaluated_variables(like)})
+        places = ocp.checkpoint_utils.construct_restore_args(target)
+        args = ocp.args.PyTreeRestore(target, restore_args=places, partial_restore=True)
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+        with contextlib.closing(handler):
+            return handler.restore(self._folder / str(step) / "state", args=args)[name]
+
+    def read_whole(self, steps: Sequence[int], read: Callable[[int], TrainState | dict]) -> Whole:
         """Read the first of these steps that can be read; in all processes the same.
+
+        Args:
+          steps: in the order of choice.
+          read: `read_state` or `read_variables`, of a step.
 
         Raises:
           UserError: none can; names them.
         """
         damaged = {}
         for step in steps:
-            state, reason = None, _damage(self._folder / str(step))
+            content, reason = None, _damage(self._folder / str(step))
             if self._all_agree(reason is None):
                 try:
-                    state = self.read_state(step, like)
-                except (
-                    UserError,
-                    MemoryError,
-                    jax.errors.JaxRuntimeError,
-                ):  # no fault of the files
-                    raise
+                    content = read(step)
+                except (UserError, MemoryError, jax.errors.JaxRuntimeError):
+                    raise  # no fault of the files
                 except Exception as error:  # Orbax raises almost anything over damaged side files
                     reason = " ".join(str(error).split())[:100] or type(error).__name__
                     if "shape" in reason:  # the arrays are whole, and of another network
                         raise self._another_network(step, reason) from error
-                if self._all_agree(state is not None):
-                    return Whole(step, state, damaged)
+                if self._all_agree(content is not None):
+                    return Whole(step, content, damaged)
             damaged[step] = reason or "another process could not read it"
         names = ", ".join(map(str, damaged))
         raise UserError(
@@ -197,7 +213,19 @@ def meet(place: str) -> None:
 
 
 @contextlib.contextmanager
-def _said_in_one_line(folder: Path):
+def _unwarned() -> Iterator[None]:
+    """Keep back Orbax's warning that what is opened to be read is opened to be read."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _said_in_one_line(folder: Path) -> Iterator[None]:
     """Turn what Orbax raises when it cannot write into one line that says what to do."""
     try:
         yield

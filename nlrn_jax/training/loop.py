@@ -5,6 +5,7 @@ with its rows of every batch; the first one alone shows and writes figures.
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,7 +144,8 @@ def _newest(
     if not checkpoints.steps:
         return create_state(config, place, start), []
     steps = checkpoints.steps[::-1]
-    step, state, damaged = checkpoints.read_whole(steps, state_shapes(config, place))
+    read = functools.partial(checkpoints.read_state, like=state_shapes(config, place))
+    step, state, damaged = checkpoints.read_whole(steps, read)
     tell(f"interrupted; the same command goes on from step {step}")
     folder = checkpoints.set_aside(list(damaged)) if damaged else None
     return state, [

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import shlex
 import sys
@@ -17,7 +18,7 @@ from nlrn_jax.data.sources import folders
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.build import FIELDS, Model, build_model
 from nlrn_jax.training.checkpoints import Checkpoints, Whole
-from nlrn_jax.training.state import evaluated_variables, state_shapes
+from nlrn_jax.training.state import state_shapes
 
 _NO_CONFIG = (ValueError, KeyError, TypeError, AttributeError)  # what reading something else raises
 Checkpoint = str | int  # 'newest', 'best' (by validation PSNR), or a step
@@ -39,7 +40,7 @@ def load(workdir: str | Path, checkpoint: Checkpoint = "newest") -> tuple[Model,
       UserError: no run there, or none of its checkpoints is complete and whole.
     """
     config = read_config(workdir)
-    return build_model(config), evaluated_variables(_read(workdir, config, checkpoint).state)
+    return build_model(config), _read(workdir, config, checkpoint).content
 
 
 def find_step(workdir: str | Path, checkpoint: Checkpoint = "newest") -> int:
@@ -164,7 +165,8 @@ def _read(workdir: str | Path, config: ConfigDict, checkpoint: Checkpoint) -> Wh
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     with Checkpoints(workdir, keep=1, read_only=True) as checkpoints:
         steps = _candidates(workdir, checkpoints, checkpoint)
-        whole = checkpoints.read_whole(steps, state_shapes(config, place))
+        read = functools.partial(checkpoints.read_variables, like=state_shapes(config, place))
+        whole = checkpoints.read_whole(steps, read)
     for step, reason in whole.damaged.items():
         print(
             f"warning: {workdir}/checkpoints/{step} is damaged ({reason}); "

@@ -6,6 +6,7 @@ import resource
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from nlrn_jax.config.record import to_json
@@ -53,6 +54,25 @@ def test_a_sum_that_an_earlier_version_did_not_keep_is_unknown(run, tiny_config)
     read = checkpoints.read_state(1, create_state(tiny_config))
     assert np.isnan(read.sums["baseline"]) and read.sums.keys() == state.sums.keys()
     assert_equal(read.replace(sums=earlier), state.replace(sums=earlier))
+
+
+def test_variables_are_had_whatever_optimiser_trained_them(run, tiny_config, tmp_path):
+    step, state, iterator, checkpoints = run
+    state, _ = step(state, next(iterator))
+    other = optax.sgd(0.1, momentum=0.9).init(state.variables["params"])
+    checkpoints.save(state.replace(optimizer=other), tiny_config, psnr=None)
+    checkpoints.wait()
+    assert_equal(checkpoints.read_variables(1, create_state(tiny_config)), state.variables)
+
+
+def test_the_average_is_had_alone_where_the_run_keeps_one(run, tiny_config):
+    step, state, iterator, checkpoints = run
+    state, _ = step(state, next(iterator))
+    average = jax.tree.map(lambda array: array + 1, state.variables)
+    state = state.replace(average=average)
+    checkpoints.save(state, tiny_config, psnr=None)
+    checkpoints.wait()
+    assert_equal(checkpoints.read_variables(1, state), average)
 
 
 def test_the_newest_and_the_best_are_kept(run, tiny_config, tmp_path):

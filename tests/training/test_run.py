@@ -51,6 +51,14 @@ def test_load_brings_model_and_weights_together(tiny_config, tmp_path):
     assert_equal(load(tmp_path, "best")[1], states[1].variables)
 
 
+def test_load_says_nothing_where_all_is_well(tiny_config, tmp_path, caplog, capfd):
+    make_run(tmp_path, tiny_config, 30.0)
+    caplog.clear()
+    capfd.readouterr()
+    load(tmp_path)
+    assert not caplog.records and capfd.readouterr() == ("", "")
+
+
 def test_load_takes_the_averaged_weights_where_the_run_keeps_them(tiny_config, tmp_path):
     tiny_config.train.ema = 0.5
     states = make_run(tmp_path, tiny_config, None)
@@ -263,12 +271,21 @@ def test_two_programs_do_not_train_in_one_folder(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("name", ["_sharding", "array_metadatas/process_0", "_METADATA"])
+@pytest.mark.parametrize("name", ["array_metadatas/process_0", "_METADATA"])
 def test_a_checkpoint_with_a_damaged_side_file_is_not_taken(tiny_config, tmp_path, name, capsys):
     make_run(tmp_path, tiny_config, 30.0, 20.0)
     (tmp_path / "checkpoints" / "2" / "state" / name).write_bytes(b"")
     assert find_step(tmp_path) == 1
     assert "checkpoints/2 is damaged" in capsys.readouterr().err
+
+
+def test_a_damaged_list_of_the_devices_of_training_keeps_nobody_from_the_weights(
+    tiny_config, tmp_path, capsys
+):
+    states = make_run(tmp_path, tiny_config, 30.0, 20.0)
+    (tmp_path / "checkpoints" / "2" / "state" / "_sharding").write_bytes(b"")
+    assert_equal(load(tmp_path)[1], states[2].variables)
+    assert not capsys.readouterr().err
 
 
 def test_a_run_lies_in_a_folder_of_its_own(tmp_path):
