@@ -4,11 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import reference
 import safetensors.numpy
-from flax.traverse_util import flatten_dict
+from drawn import close, exact
+from flax.traverse_util import flatten_dict, unflatten_dict
 
+from nlrn_jax import load
 from nlrn_jax.config.record import to_json
 from nlrn_jax.errors import UserError
+from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.file import (
     Facts,
     Weights,
@@ -70,6 +74,21 @@ def test_another_program_reads_the_arrays_by_documented_names(weights, tmp_path)
     for name, array in arrays.items():
         assert array.dtype == np.float32
         np.testing.assert_array_equal(array, wanted[name])
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_numpy_alone_restores_by_the_weights_that_come_along(name):
+    """By the documented names, the configuration in the metadata, and the paper's equations."""
+    with safetensors.safe_open(shipped.path_of(name), "np") as file:
+        fields = json.loads(file.metadata()["nlrn_jax"])["config"]["model"]
+    arrays = safetensors.numpy.load_file(shipped.path_of(name))
+    variables = exact(unflatten_dict(arrays, sep="."))
+    shape = (1, 7, 9, fields["channels"])
+    x = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+    restored, _ = reference.network(x, variables, fields["steps"], fields["neighborhood"])
+    model, ours = load(name)
+    close(model.apply(ours, x), restored)
+    assert abs(restored - x).max() > 0.1
 
 
 def test_transposed_arrays_keep_their_order(weights, tmp_path):

@@ -5,12 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import reference
 from drawn import FEW, close, exact, images, randomized
 from flax import linen as nn
-from flax import nnx
 
 from nlrn_jax import NLRN, NonLocal
 from nlrn_jax.config.checks import CHOICES
@@ -191,37 +189,6 @@ def test_mapped_over_images_it_is_the_batch(window):
     block, variables, features = block_of(window=window)
     mapped = jax.vmap(lambda image: block.apply(variables, image[None])[0][0])(features)
     close(mapped, block.apply(variables, features)[0], FEW)
-
-
-def test_it_learns_inside_an_nnx_network():
-    """Two blocks that hand on, between two convolutions, in `flax.nnx`."""
-
-    class Restorer(nnx.Module):
-        def __init__(self, image, rngs):
-            self.first = nnx.Conv(1, 6, (3, 3), rngs=rngs)
-            self.last = nnx.Conv(6, 1, (3, 3), rngs=rngs)
-            features = self.first(image)
-            self.looks = nnx.bridge.ToNNX(NonLocal(4, 5), rngs).lazy_init(features)
-            self.again = nnx.bridge.ToNNX(NonLocal(4, 5), rngs).lazy_init(features)
-
-        def __call__(self, image):
-            features, correlation = self.looks(nnx.relu(self.first(image)))
-            return image + self.last(nnx.relu(self.again(features, correlation)[0]))
-
-    clean = images((2, 8, 9, 1))
-    noisy = clean + 0.1 * images((2, 8, 9, 1), seed=1)
-    network = Restorer(noisy, nnx.Rngs(0))
-    optimizer = nnx.Optimizer(network, optax.adam(1e-2), wrt=nnx.Param)
-
-    @nnx.jit
-    def step(network, optimizer):
-        loss, slope = nnx.value_and_grad(lambda n: jnp.mean((n(noisy) - clean) ** 2))(network)
-        optimizer.update(network, slope)
-        return loss
-
-    losses = [step(network, optimizer) for _ in range(12)]
-    assert losses[-1] < 0.7 * losses[0]
-    assert abs(network.again.g["kernel"][...]).max() > 0
 
 
 @pytest.mark.parametrize(
