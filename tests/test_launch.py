@@ -9,9 +9,14 @@ import subprocess
 from pathlib import Path
 from string import Template
 
+import jax
+import jax.numpy as jnp
 import pytest
 import yaml
+from skimage import data
 
+from launch.deblur import blurring, deblur, denoisers
+from nlrn_jax.scoring.metrics import psnr
 from nlrn_jax.training.processes import FOR_GPUS
 
 ROOT = Path(__file__).parents[1]
@@ -141,3 +146,18 @@ def test_all_name_the_same_cuda():
     default = re.search(r"^ARG JAX=(\w+)$", (LAUNCH / "Dockerfile").read_text(), re.MULTILINE)[1]
     assert f"jax[{default}]" in (LAUNCH / "multi_gpu.sh").read_text()
     assert f"jax[{default}]" in FOR_GPUS
+
+
+def test_the_example_deblurs_with_our_denoiser():
+    eye = jnp.asarray(data.chelsea()[90:138, 160:208, 1] / 255, jnp.float32)
+    transfer = blurring(eye.shape)
+    blurred = jnp.fft.irfft2(transfer * jnp.fft.rfft2(eye), eye.shape)
+    sharp = jax.jit(deblur, static_argnums=0)(denoisers()["nlrn_jax"], blurred, transfer)
+    assert psnr(sharp, eye) > psnr(blurred, eye) + 2
+
+
+def test_the_example_blurs_by_a_box_about_each_pixel():
+    spot = jnp.zeros((12, 15)).at[6, 7].set(1)
+    blurred = jnp.fft.irfft2(blurring(spot.shape) * jnp.fft.rfft2(spot), spot.shape)
+    wanted = jnp.zeros((12, 15)).at[2:11, 3:12].set(1 / 81)
+    assert abs(blurred - wanted).max() < 1e-6
