@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nlrn_jax.network.mesh import summed_over_devices, varied_as
+from nlrn_jax.network.mesh import laid_as, summed_over_devices, varied_as
 
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -44,6 +44,7 @@ def _backward(
     residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
+    gradient = laid_as(gradient, x)
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     return _convolve(gradient, flipped), summed_over_devices(_kernel_gradient, x, gradient)
 
@@ -74,6 +75,7 @@ def _backward_1x1(
     residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
+    gradient = laid_as(gradient, x)
     by_x = lax.dot_general(gradient, kernel, (((3,), (1,)), ((), ())))
     return by_x, summed_over_devices(_kernel_gradient_1x1, x, gradient).astype(kernel.dtype)
 

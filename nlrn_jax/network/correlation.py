@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nlrn_jax.network.mesh import on_each_device
+from nlrn_jax.network.mesh import laid_as, on_each_device
 from nlrn_jax.network.non_local import Form, form_of, respond
 from nlrn_jax.network.response import Residuals
 
@@ -235,7 +235,7 @@ def _stack_backward(
     *d_value, d_g = _of_states_so_far(of_states, value, index, shape[-1])
     d_value = jax.tree.map(jnp.add, tuple(d_value), d_later)
     d_theta, d_phi = (_cut(d, index, shape) for d in d_value)
-    nothing = jnp.zeros_like(d_theta), jnp.zeros_like(d_phi)
+    nothing = tuple(laid_as(jnp.zeros_like(d), d) for d in (d_theta, d_phi))
     earlier = Carry(_placed(d_value, nothing, index), _placed(value, nothing, index))
     return d_theta, d_phi, d_g, earlier, None, None
 

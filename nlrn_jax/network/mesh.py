@@ -101,6 +101,18 @@ def varied_as(x: jax.Array, weights: jax.Array) -> jax.Array:
     return weights + jnp.zeros_like(x, weights.dtype, ())
 
 
+def laid_as(x: jax.Array, like: jax.Array) -> jax.Array:
+    """Lay an array [N, ...] out over explicit axes as another; elsewhere it is as it was.
+
+    JAX 0.12 forgets the axes where no mesh is set: of zeros like an array, and so of the gradient
+    by what a scan holds constant (findings/explicit_zeros.sh).
+    """
+    sharding = jax.typeof(like).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types or jax.typeof(x).sharding == sharding:
+        return x
+    return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:1])))
+
+
 def mesh_of(x: jax.Array) -> contextlib.AbstractContextManager:
     """Set the mesh of an array that lies on several devices, if no `jit` has traced it.
 
