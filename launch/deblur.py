@@ -10,6 +10,8 @@ same. For another problem write another first half.
 """
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ from skimage import data
 
 import nlrn_jax
 
+RESULT = Path("deblurred.png")
 SIDE, SIGMA = 9, 2 / 255  # of the box that blurs, pixels; of the noise that was added then
 SIGMAS = np.geomspace(50, 8, 16, dtype=np.float32) / 255  # of the noise that is put in, by round
 TRUST = 0.5  # in the estimate, against what is seen
@@ -48,7 +51,6 @@ def deblur(denoise, blurred, transfer):
 def denoisers():
     """Return functions of [H, W], by name."""
     model, variables = nlrn_jax.load("denoise")
-    model = model.clone(neighborhood=model.window)
     found = {"nlrn_jax": lambda x: model.apply(variables, x[None, :, :, None])[0, :, :, 0]}
     if importlib.util.find_spec("scico"):
         from scico.denoiser import DnCNN
@@ -59,6 +61,8 @@ def denoisers():
 
 def main():
     """Blur scikit-image's cat, deblur it by each denoiser, and show and measure that."""
+    if RESULT.exists():
+        sys.exit(f"error: {RESULT}: exists already; rename or remove it")
     cat = jnp.asarray(Image.fromarray(data.chelsea()[20:212, 100:292]).convert("L")) / 255
     transfer = blurring(cat.shape)
     noise = SIGMA * jax.random.normal(jax.random.key(0), cat.shape)
@@ -69,7 +73,8 @@ def main():
     for name, image in shown.items():
         print(f"{name}: {-10 * jnp.log10(jnp.mean((jnp.clip(image, 0, 1) - cat) ** 2)):.2f} dB")
     row = np.concatenate([*shown.values(), cat], axis=1)
-    Image.fromarray(np.uint8(255 * row.clip(0, 1) + 0.5)).save("deblurred.png")
+    Image.fromarray(np.uint8(255 * row.clip(0, 1) + 0.5)).save(RESULT)
+    print(f"{RESULT}: {', '.join(shown)}, original")
 
 
 if __name__ == "__main__":

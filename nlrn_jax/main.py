@@ -3,11 +3,10 @@
 Nothing that takes its time is imported at the top: a signal is heeded from the first line on.
 """
 
-import errno
 import os
 import sys
 
-from nlrn_jax.errors import NotFiniteError, UserError
+from nlrn_jax.errors import NotFiniteError, UserError, of_system
 from nlrn_jax.training import interruption
 
 BROKEN_PIPE = 141  # 128 + 13, as of a program that SIGPIPE ends
@@ -62,20 +61,11 @@ def _guarded(argv: list[str]) -> None:
     except (UserError, NotFiniteError) as error:
         _fail(str(error), 1)
     except OSError as error:
-        _fail(_of_system(error), 1)
+        _fail(of_system(error), 1)
     except KeyboardInterrupt:  # where `run` is called by another program
         _fail("interrupted; the same command starts again", 130)
     except Exception as error:
         _end_of_a_run(error)
-
-
-def _of_system(error: OSError) -> str:
-    """Say what the system refused, where, and what to do."""
-    if not error.strerror:
-        return str(error)
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    mend = "make room, and repeat the command" if full else "check the place and its permissions"
-    return f"{error.filename or 'a file'}: {error.strerror}; {mend}"
 
 
 def _end_of_a_run(error: Exception) -> None:

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from nlrn_jax.errors import UserError
+
 _unfinished: set[Path] = set()  # files being written now: only a dying process asks
 
 
@@ -54,6 +56,19 @@ def write_json(path: str | Path, tree: object) -> None:
     write_text(path, json.dumps(tree, indent=2, allow_nan=False) + "\n")
 
 
+def require_place(path: str | Path) -> None:
+    """Refuse a file where none can be written, before work is spent on it.
+
+    Raises:
+      UserError: the nearest folder that is there is none, or may not be written to.
+    """
+    place = next((p for p in Path(path).parents if os.path.lexists(p)), Path(path).parent)
+    if not place.is_dir():
+        raise UserError(f"{path}: {place} is no folder; name another place")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: nothing may be written in {place}; name another place")
+
+
 def discard() -> None:
     """Remove what is half written, for a process that is about to end without unwinding."""
     for path in list(_unfinished):
@@ -61,13 +76,21 @@ def discard() -> None:
             path.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those that it lies in.
+
+    Raises:
+      OSError: it cannot be made; names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # a file in its place
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+
+
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # a file in the place of the folder
-        reason = os.strerror(errno.ENOTDIR)
-        raise NotADirectoryError(errno.ENOTDIR, reason, str(path.parent)) from error
+    make_folder(path.parent)
     # Hidden from searches for pictures; of the same extension, by which writers choose a format.
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     _unfinished.add(temporary)

@@ -460,7 +460,8 @@ def test_what_is_done_and_passed_over_shows_in_the_last_line(trained, command, t
     outcome = command(*again)
     assert outcome.status is None and (tmp_path / "folder" / "a.png").is_file()
     assert outcome.out.splitlines()[-1] == (
-        "restored 0 of 1 pictures, 1 done already, 0 failed; passed over: 1 .txt"
+        "restored 0 of 1 pictures, 1 done already (--overwrite restores anew), 0 failed; "
+        "passed over: 1 .txt"
     )
 
 

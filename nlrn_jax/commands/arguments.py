@@ -74,7 +74,8 @@ def completed(given: list[str]) -> list[str]:
     if len(recipes) > 1:
         raise flags.Error(f"--config is given twice, {' and '.join(recipes)}: name one")
     if not recipes and _values(words, "mode")[-1:] == ["evaluate"]:
-        runs = _values(words, "runs") or _values(words, "workdir")
+        named = (_values(words, flag) for flag in ("runs", "weights", "workdir"))
+        runs = next(filter(None, named), [])
         recipes = [_configuration(run.split(",")[0].strip()) for run in runs[-1:] if run.strip()]
     others = _last_fields([word for word in words if not word.startswith("--config=")])
     return [*(f"--config={name}" for name in recipes), *others]

@@ -43,7 +43,7 @@ MODES = {
     "evaluate": Mode(
         "score networks on benchmarks; write tables, pictures and report.html",
         "--config=configs/sr_x3.py:quick --config.data.root=TESTSETS --config.data.eval=set5",
-        ("runs", "checkpoint"),
+        ("runs", "weights", "checkpoint"),
         ("config", "configs/sr_x3.py:quick"),
     ),
     "restore": Mode(
@@ -76,7 +76,7 @@ MODES = {
     "export": Mode(
         "write the network of a run as one file: its weights, or a program that JAX alone runs",
         "--workdir=RUN --output=NAME.safetensors",
-        ("checkpoint", "output", "overwrite", "format"),
+        ("weights", "checkpoint", "output", "overwrite", "format"),
         ("output", "name.safetensors"),
     ),
     "import": Mode(
@@ -168,7 +168,8 @@ def _require_needs() -> None:
     if MODE.value == "import" and not flags.FLAGS["checkpoint"].present:
         raise flags.Error("--checkpoint is missing: what is before .index, or an .npz")
     if MODE.value not in ("plan", "weights", "restore", "import") and not named:
-        weights = "; or weights, as in --weights=denoise" if MODE.value == "explain" else ""
+        of_any = MODE.value in ("explain", "export")
+        weights = "; or weights, as in --weights=denoise" if of_any else ""
         raise flags.Error(
             f"--workdir is missing, {example}; or name the recipe of the run, as in "
             f"--config=configs/NAME.py{weights}"
@@ -204,7 +205,9 @@ def _require_obeyed() -> None:
 
 def _require_sense(mode: str) -> None:
     """Refuse values of flags that say nothing, or nothing together."""
-    if options.WEIGHTS.value and (options.WORKDIR.value or options.CONFIG.value):
+    # evaluating, a recipe says how to score, and may be that of another network
+    of_a_run = mode != "evaluate" and options.CONFIG.value
+    if options.WEIGHTS.value and (options.WORKDIR.value or options.RUNS.value or of_a_run):
         raise flags.Error("--weights and a run are two networks: leave one of them out")
     if options.PATCHES.value is None and flags.FLAGS["stride"].present:
         raise flags.Error("--stride lies between patches: name their side too, as in --patches=45")

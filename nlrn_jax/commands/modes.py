@@ -15,7 +15,7 @@ from nlrn_jax.config.levels import classical_names, measuring_protocol
 from nlrn_jax.data.sources import Image, read_images, require_size, split_sources
 from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.exchanging.start import start_of
-from nlrn_jax.exchanging.stored import load, read_config
+from nlrn_jax.exchanging.stored import load_trained, read_config
 from nlrn_jax.looking.compare import compare
 from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.report import write_report
@@ -213,7 +213,7 @@ def run_explanation(place: str, workdir: Path) -> None:
             f"{path.with_suffix('.json')}: exists already; name another --output, or --overwrite"
         )
     with working(f"reading the network of {place}"):
-        model, variables = load(place, options.CHECKPOINT.value[0])
+        model, variables = load_trained(place, options.CHECKPOINT.value[0])
     explain(model, variables, subject, at, states, path)
     print(f"{path}, and its figures in {path.stem}.json", flush=True)
 

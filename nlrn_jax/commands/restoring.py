@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.commands import arguments, menu, options
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging import shipped
-from nlrn_jax.exchanging.stored import described, load, read_config
+from nlrn_jax.exchanging.stored import described, load_trained, read_config
 from nlrn_jax.looking import pairs
 from nlrn_jax.pictures.files import open_picture
 from nlrn_jax.pictures.formats import JPEG, WEBP, by_ending
@@ -47,7 +47,7 @@ def _restorer(place: str, way: Way, colour: bool = True) -> Restorer:
     """Read a network, and say which it is and what it does, to pictures in colour too."""
     config = read_config(place)
     with working(f"reading the network of {place}"):
-        restore = restorer(*load(place, options.CHECKPOINT.value[0]), way)
+        restore = restorer(*load_trained(place, options.CHECKPOINT.value[0]), way)
     print(f"weights      {place}: {described(place)}", flush=True)
     if colour and config.model.channels == 1:
         how = "the luma, the chroma bicubic" if way.scale > 1 else "red, green and blue one by one"

@@ -22,10 +22,13 @@ def to_float(image: np.ndarray) -> np.ndarray:
         return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
     if image.dtype.kind == "f":
         return image.astype(np.float32)
-    raise UserError(
-        f"an image is uint8, uint16 or float, not {image.dtype}; convert it first, as by "
-        "image.astype(np.uint8) where its white is 255"
-    )
+    mends = {
+        "i": "convert it first, as by image.astype(np.uint8) where its white is 255",
+        "b": "convert it first, by image.astype(np.float32)",
+        "U": "read the file first, as by np.asarray(PIL.Image.open(NAME))",
+    }
+    mend = mends.get(image.dtype.kind, mends["i"] if image.dtype.kind == "u" else "give its pixels")
+    raise UserError(f"an image is uint8, uint16 or float, not {image.dtype}; {mend}")
 
 
 def check_values(pixels: np.ndarray) -> None:

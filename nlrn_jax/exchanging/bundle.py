@@ -26,6 +26,7 @@ def read_bundle(prefix: str | Path) -> dict[str, np.ndarray]:
     Raises:
       UserError: no such checkpoint, or a damaged one; one in several shards.
     """
+    prefix = str(prefix).removesuffix(".index")
     index = Path(f"{prefix}.index")
     if not index.is_file():
         raise UserError(

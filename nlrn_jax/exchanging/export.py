@@ -26,7 +26,7 @@ def exported(place: str | Path, checkpoint: Checkpoint = "newest") -> Weights:
     Its figures are those of its evaluations, the newest of each benchmark, level and protocol.
 
     Raises:
-      UserError: as `stored.load`, or an evaluation is damaged.
+      UserError: as `stored.load_trained`, or an evaluation is damaged.
     """
     weights = weights_of(place, checkpoint)
     if weights is not None:

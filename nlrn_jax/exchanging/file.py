@@ -99,11 +99,12 @@ def require_free(path: str | Path, overwrite: bool) -> None:
 
 
 def require_absent(files: list[Path], overwrite: bool) -> None:
-    """Refuse to replace files, unless that is wanted.
+    """Refuse to replace files, unless that is wanted, and to write where nothing may be.
 
     Raises:
-      UserError: names the first that is there.
+      UserError: names the first that is there, or the folder.
     """
+    writing.require_place(files[0])
     if there := [file for file in files if file.exists() and not overwrite]:
         raise UserError(f"{there[0]}: exists already; name another --output, or give --overwrite")
 

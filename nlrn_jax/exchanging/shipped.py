@@ -38,12 +38,17 @@ def file_of(place: str | Path) -> Path | None:
 
 
 def require_there(place: str | Path) -> None:
-    """Refuse a word that is the name neither of something here nor of shipped weights.
+    """Refuse a word that is empty, or the name neither of something here nor of shipped weights.
 
     Raises:
       UserError: lists those that there are.
     """
     name = str(place)
+    if not name:
+        raise UserError(
+            "no network is named: name a run, weights that came with the program "
+            f"({', '.join(names())}), or a file NAME{ENDING}"
+        )
     if name == Path(name).name and not Path(name).exists() and name not in names():
         known = ", ".join(names()) or "none"
         raise UserError(

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging.file import flat, nested
-from nlrn_jax.exchanging.stored import load
+from nlrn_jax.exchanging.stored import load_trained
 from nlrn_jax.network.build import build_model
 from nlrn_jax.training.run import newest_step
 from nlrn_jax.training.state import fresh_variables
@@ -48,7 +48,7 @@ def start_of(config: ConfigDict, workdir: str | Path) -> Start:
     source = config.train.start
     if not source or newest_step(workdir):  # what it started from may be gone by then
         return Start()
-    model, variables = load(source)
+    model, variables = load_trained(source)
     own = build_model(config)
     if type(model) is not type(own):
         raise UserError(

@@ -24,6 +24,17 @@ _SHOWN = 3  # arrays in a message
 
 
 def load(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[Model, dict]:
+    """Load a network to use on pictures of any size: its model and its variables.
+
+    Arguments and errors as those of `load_trained`. Returns the model whose positions see windows
+    as large as the patches that it was trained on, as `restore` has it: that of the whole input is
+    another denoiser on larger pictures, and its memory grows with the square of their pixels.
+    """
+    model, variables = load_trained(place, checkpoint)
+    return model.clone(neighborhood=model.window), variables
+
+
+def load_trained(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[Model, dict]:
     """Load a network: the model that its configuration describes, and its variables.
 
     Args:
@@ -45,7 +56,7 @@ def load(place: str | Path, checkpoint: Checkpoint = "newest") -> tuple[Model, d
 
 
 def read_config(place: str | Path) -> ConfigDict:
-    """Read the configuration of a network; place and errors as those of `load`."""
+    """Read the configuration of a network; place and errors as those of `load_trained`."""
     weights = weights_of(place)
     return run.read_config(place) if weights is None else weights.config
 
@@ -57,13 +68,13 @@ def described(place: str | Path) -> str:
 
 
 def find_step(place: str | Path, checkpoint: Checkpoint = "newest") -> int:
-    """Return the step whose weights would be loaded; arguments and errors as those of `load`."""
+    """Return the step whose weights would be loaded; arguments and errors as `load_trained`."""
     weights = weights_of(place, checkpoint)
     return run.find_step(place, checkpoint) if weights is None else weights.facts.steps
 
 
 def weights_of(place: str | Path, checkpoint: Checkpoint = "newest") -> Weights | None:
-    """Read weights; None where the place is that of a run. Arguments and errors as of `load`."""
+    """Read weights; None where the place is that of a run. The rest as of `load_trained`."""
     shipped.require_there(place)
     file = shipped.file_of(place)
     if file is None:

@@ -41,12 +41,14 @@ def require_room(path: Path, overwrite: bool) -> None:
     """Refuse a page that would take the place of something, before the work it is about.
 
     Raises:
-      UserError: it exists and is not to be replaced, or is a folder.
+      UserError: it exists and is not to be replaced, or is a folder; or nothing may be written
+        there.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder, and the page would lie there; rename it")
     if os.path.lexists(path) and not overwrite:
         raise UserError(f"{path}: exists already; rename or remove it, or give --overwrite")
+    writing.require_place(path)
 
 
 def write_pairs(
@@ -135,7 +137,7 @@ def _image(pair: Pair, name: str, scale: int, album: Album, room: int, max_pixel
         "name": name,
         "height": height,
         "width": width,
-        "notes": [*_notes(before), *encoded.notes],
+        "notes": [*_before(pair), *_notes(before), *encoded.notes],
         "start": labels,
         "views": [
             _view(label, album.embed(file, encoded.format))
@@ -179,6 +181,10 @@ def _over_grey(picture: Picture) -> np.ndarray:
 
 def _enlarged(pixels: np.ndarray, scale: int) -> np.ndarray:
     return enlarge(pixels, scale) if scale > 1 else pixels
+
+
+def _before(pair: Pair) -> list[str]:
+    return ["not of this command: its result was there before"] if pair.was_there else []
 
 
 def _notes(picture: Picture) -> list[str]:

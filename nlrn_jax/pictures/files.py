@@ -7,6 +7,7 @@ import concurrent.futures
 import errno
 import logging
 import os
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -109,6 +110,15 @@ def is_of_sides(path: Path, source: Path, scale: int) -> bool:
     return one == [scale * side for side in other]  # sorted: either may be stored lying
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether a picture can be read to its end."""
+    try:
+        open_picture(path, sys.maxsize)
+    except UserError:
+        return False
+    return True
+
+
 def _sides(path: Path) -> tuple[int, int]:
     with path.open("rb") as file:
         return (tiff if _is_tiff(file) else codec).sides(file)
@@ -198,8 +208,9 @@ def check_output(
     Nothing is rounded or dropped to fit a format: the mend names extensions that fit.
 
     Raises:
-      UserError: the file exists already, or its extension is unknown or stands for a format
-        that cannot hold this dtype, an alpha channel, or pixels of this shape [H, W, ...].
+      UserError: the file exists already, or nothing may be written there, or its extension is
+        unknown or stands for a format that cannot hold this dtype, an alpha channel, or pixels of
+        this shape [H, W, ...].
     """
     path, dtype = Path(path), np.dtype(dtype)
     reason = _misfit(path.suffix, dtype, has_alpha, shape)
@@ -208,6 +219,7 @@ def check_output(
         raise UserError(f"{path}: {reason}; end the name in {' or '.join(fitting)}")
     if not overwrite and os.path.lexists(path):
         raise UserError(_exists(path))
+    writing.require_place(path)
 
 
 def fitting(path: Path, picture: Picture, shape: tuple[int, ...]) -> Path:

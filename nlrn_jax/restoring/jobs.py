@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nlrn_jax.errors import UserError
+from nlrn_jax import writing
+from nlrn_jax.errors import UserError, of_system
 from nlrn_jax.pictures import finding
 from nlrn_jax.pictures.files import check_output, fitting, open_picture, same_file, save_picture
 from nlrn_jax.pictures.formats import holders, misfit
@@ -22,10 +23,11 @@ from nlrn_jax.terminal import Progress
 
 
 class Pair(NamedTuple):
-    """A picture, and its result that is there."""
+    """A picture, and its result; whether that was there before, of whatever weights and flags."""
 
     source: Path
     result: Path
+    was_there: bool = False
 
 
 class Tally(NamedTuple):
@@ -61,7 +63,7 @@ def restore_files(
             try:
                 if not overwrite and (result := find(job)):
                     counts["done"] += 1
-                    pairs.append(Pair(job.source, result))
+                    pairs.append(Pair(job.source, result, was_there=True))
                     continue
                 with progress.work(f"restoring {name}{place}") as work:
                     told = forecasting(restore, name, progress.say)
@@ -81,7 +83,7 @@ def restore_files(
 
 def summary(tally: Tally, passed: Counter[str]) -> str:
     """Return the last line: how many of how many, and what was passed over."""
-    done = f"{tally.done} done already, " if tally.done else ""
+    done = f"{tally.done} done already (--overwrite restores anew), " if tally.done else ""
     total = tally.restored + tally.done + tally.failed
     line = f"restored {tally.restored} of {total} pictures, {done}{tally.failed} failed"
     return f"{line}; {finding.said(passed)}" if passed else line
@@ -108,7 +110,7 @@ def restore_file(
     target = fitting(job.target, picture, shape) if job.is_free else job.target
     _require_fit(job, picture, shape)
     check_output(target, picture.pixels.dtype, picture.alpha is not None, shape, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    writing.make_folder(target.parent)
     pixels = restore(filled(picture.pixels, picture.alpha), advance)
     lost = save_picture(target, _finished(picture, pixels, scale), overwrite, quality)
     notes = [f"{job.source.name}: {note}" for note in (*picture.notes, *lost)]
@@ -145,5 +147,7 @@ def printable(text: str) -> str:
 
 
 def _one_line(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return of_system(error)
     text = " ".join(str(error).split()) or type(error).__name__
     return text if str(path) in text or isinstance(error, UserError) else f"{path}: {text}"

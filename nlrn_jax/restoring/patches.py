@@ -96,6 +96,8 @@ def network_input(model: Model, image: np.ndarray) -> np.ndarray:
 
 def _mend(shape: tuple[int, ...]) -> str:
     """Say what makes an image of a picture's array that is shaped otherwise."""
+    if not math.prod(shape):
+        return "; it has no pixels"
     if len(shape) == 4:
         return "; restore the images of a batch one by one"
     if len(shape) != 3:

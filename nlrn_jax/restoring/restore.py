@@ -46,7 +46,8 @@ def restore(
       model, variables: the network and {'params', 'batch_stats'}.
       image: [H, W] or [H, W, C], NumPy, JAX or a list; uint8, uint16, or float with black at 0 and
         white at 1, which noise may leave.
-      scale: 1 to denoise; 2, 3, ... to enlarge a low-resolution picture.
+      scale: 1 to denoise; 2, 3, ... to enlarge a low-resolution picture. It is to be one that the
+        weights were trained for, which a model does not know: `--mode=weights` says it.
       neighborhood: odd side of the window; None is the network's own, `model.window`.
       memory: bytes that the computation may take; None is `memory.default_memory()`.
       exact: let tiles overlap by all of a pixel's reach, so that they equal the whole.

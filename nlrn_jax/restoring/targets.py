@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import finding
-from nlrn_jax.pictures.files import FREE_ENDINGS, is_of_sides, same_file
+from nlrn_jax.pictures.files import FREE_ENDINGS, is_of_sides, is_whole, same_file
 from nlrn_jax.pictures.formats import EXTENSIONS, Format, by_content, by_ending
 
 
@@ -153,13 +153,14 @@ def _is_result(path: Path, suffix: str) -> bool:
 
 
 def done(job: Job, scale: int) -> Path | None:
-    """Return the result that is there: as large as it should be, and not the source or a copy."""
+    """Return the result that is there: whole, of the right size, and not the source or a copy."""
     results = (
         path
         for path in _places(job)
         if path.exists()
         and not filecmp.cmp(path, job.source, shallow=False)
         and is_of_sides(path, job.source, scale)
+        and is_whole(path)
     )
     return next(results, None)
 

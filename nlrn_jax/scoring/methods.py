@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from nlrn_jax.config.levels import PROTOCOLS
 from nlrn_jax.data.pixels import to_float
 from nlrn_jax.errors import UserError
-from nlrn_jax.exchanging.stored import load
+from nlrn_jax.exchanging.stored import load_trained
 from nlrn_jax.network.build import Model, build_model, count_parameters
 from nlrn_jax.restoring.restore import Advance
 from nlrn_jax.restoring.way import Way, require_memory, restorer
@@ -70,7 +70,7 @@ def classical(names: list[str]) -> list[Method]:
 
 def network(found: Network) -> Method:
     """Load a network."""
-    model, variables = load(found.run, found.checkpoint)
+    model, variables = load_trained(found.run, found.checkpoint)
     restore = functools.partial(restore_example, model, variables, way_of(found.config))
     parameters = count_parameters(variables["params"])
     return Method(found.name, "network", restore, parameters, found.run, found.checkpoint)

@@ -166,7 +166,7 @@ def test_a_flag_is_obeyed_or_refused_by_each_mode(mode, flag, parsed, capsys):
     given = [f"--mode={mode}", *LEAST[mode], f"--{flag}={VALUES[flag]}"]
     if flag == "stride":
         given.append("--patches=45")
-    if flag == "weights" and flag in obeyed:  # instead of a run
+    if flag == "weights" and flag in obeyed and "--workdir=a" in given:  # instead of a run
         given.remove("--workdir=a")
     if flag == "format" and mode == "export":
         given[-1] = "--format=stablehlo"
@@ -188,6 +188,8 @@ def test_fields_of_a_recipe_are_refused_where_the_run_has_its_own(mode, parsed, 
     [
         ("compare", ["--config=configs/sr_x3.py"], "--config: "),
         ("import", ["--checkpoint=newest,best"], "--checkpoint=newest,best: name one"),
+        ("export", ["--weights=denoise"], "--weights and a run are two networks"),
+        ("evaluate", ["--weights=sr", "--runs=a"], "--weights and a run are two networks"),
         ("restore", ["--stride=5"], "--stride"),
         ("restore", ["--format=stablehlo"], "--format=stablehlo: --mode=restore has png"),
         ("export", ["--format=png"], "--format=png: --mode=export has safetensors, stablehlo"),
@@ -288,6 +290,15 @@ def run(tmp_path):
     config = base.quick(sr_x3.get_config())
     (tmp_path / "run" / "config.json").write_text(to_json(config))
     return tmp_path / "run"
+
+
+def test_evaluation_of_weights_reads_theirs_or_takes_a_recipe(parsed):
+    parsed("--mode=evaluate", "--weights=sr", "--config.evaluate.stride=5")
+    config = options.CONFIG.value
+    assert (config.task, config.evaluate.stride, options.network()) == ("sr", 5, "sr")
+    assert options.drawn() == Path("runs/weights_sr") and not options.is_by_recipe()
+    parsed("--mode=evaluate", "--weights=sr", "--config=configs/sr_x3.py")
+    assert options.CONFIG.value.model.filters == 128 and options.network() == "sr"
 
 
 @pytest.mark.parametrize("given", [["--workdir={}"], ["--runs={}"], ["--config={}/config.json"]])

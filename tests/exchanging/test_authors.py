@@ -113,6 +113,11 @@ def test_damage_is_one_line(change, message, tmp_path):
         read_authors(copied(tmp_path, **change))
 
 
+def test_a_checkpoint_may_be_named_by_its_index_too():
+    found, named = (read_authors(CHECKPOINTS / name) for name in ("NLRN", "NLRN.index"))
+    assert found.fields == named.fields and found.program == named.program
+
+
 def test_no_npz_is_one_line(tmp_path):
     (tmp_path / "a.npz").write_text("none")
     with pytest.raises(UserError, match=r"a\.npz: cannot be read as \.npz"):

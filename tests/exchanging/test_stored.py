@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from nlrn_jax import load
+from nlrn_jax import load, restore
 from nlrn_jax.errors import UserError
 from nlrn_jax.exchanging import shipped
 from nlrn_jax.exchanging.export import exported
 from nlrn_jax.exchanging.file import Facts, Weights, flat, nested, write_weights
-from nlrn_jax.exchanging.stored import described, find_step, read_config
+from nlrn_jax.exchanging.stored import described, find_step, load_trained, read_config
 from nlrn_jax.network.build import build_model
 from nlrn_jax.training.checkpoints import Checkpoints
 from nlrn_jax.training.run import claim_workdir
@@ -59,9 +59,20 @@ def test_a_file_holds_one_step(weights, tmp_path):
 def test_each_shipped_name_is_loaded(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in shipped.names():
-        model, variables = load(name)
-        assert model == build_model(read_config(name))
+        model, variables = load_trained(name)
+        assert model == build_model(read_config(name)) and model.neighborhood is None
+        assert load(name)[0] == model.clone(neighborhood=model.window)
         assert_equal(variables, load(shipped.path_of(name))[1])
+
+
+def test_what_is_loaded_is_what_restores():
+    """On pictures larger than the window too, where that of the whole input is another."""
+    model, variables = load("denoise")
+    noisy = np.random.default_rng(0).random((model.window + 7, model.window + 4), np.float32)
+    applied = model.apply(variables, noisy[None, :, :, None])[0, :, :, 0]
+    np.testing.assert_allclose(restore(model, variables, noisy), applied, atol=1e-6)
+    whole, _ = load_trained("denoise")
+    assert abs(whole.apply(variables, noisy[None, :, :, None])[0, :, :, 0] - applied).max() > 1e-3
 
 
 def test_a_run_in_a_folder_of_a_shipped_name_comes_first(run, monkeypatch, tmp_path):
@@ -86,6 +97,8 @@ def test_pictures_in_a_folder_of_a_shipped_name_hide_nothing(named, tmp_path):
 def test_an_unknown_name_lists_the_known_ones(named):
     with pytest.raises(UserError, match=r"^denoize is not the folder of a run, .* denoise.*: name"):
         load("denoize")
+    with pytest.raises(UserError, match=r"^no network is named: name a run, .*\(denoise\)"):
+        load("")
     with pytest.raises(UserError, match=r"runs/denoize is not the folder of a run; train it"):
         load("runs/denoize")
 

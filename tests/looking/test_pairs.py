@@ -88,6 +88,12 @@ def test_small_pictures_are_embedded_without_loss(pair, written, shape):
     assert all(view["figures"] is None and view["error"] is None for view in image["views"])
 
 
+def test_a_result_that_was_there_before_is_not_said_to_be_of_the_command(pair, written):
+    old, new = pair(pixels(), pixels())._replace(was_there=True), pair(pixels(), pixels(), "b.png")
+    notes = [image["notes"] for image in written(old, new)["images"]]
+    assert notes == [["not of this command: its result was there before"], []]
+
+
 def test_before_an_enlargement_is_the_bicubic_one(pair, written):
     before = pixels()
     data = written(pair(before, pixels((24, 18, 3))), scale=2)

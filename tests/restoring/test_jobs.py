@@ -1,5 +1,6 @@
 """Restoring picture files: nothing overwritten, nothing lost, nothing passed over in silence."""
 
+import errno
 import io
 import os
 import shutil
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from nlrn_jax import writing
 from nlrn_jax.errors import UserError
 from nlrn_jax.pictures import codec
 from nlrn_jax.pictures.files import open_picture, save_picture
@@ -341,8 +343,43 @@ def test_what_is_done_is_neither_done_again_nor_failed(folder):
     tally = restore_files(jobs, only_the_other, 1)
     assert tally[:3] == (1, 1, 0)
     assert summary(tally, passed) == (
-        "restored 1 of 2 pictures, 1 done already, 0 failed; passed over: 1 .txt"
+        "restored 1 of 2 pictures, 1 done already (--overwrite restores anew), 0 failed; "
+        "passed over: 1 .txt"
     )
+    assert [pair.was_there for pair in tally.pairs] == [True, False]
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif", ".webp"])
+def test_a_result_that_was_cut_short_is_not_done_but_said_to_be_there(tmp_path, ending, capsys):
+    source, target = tmp_path / "a.png", tmp_path / f"b{ending}"
+    save_picture(source, Picture(pixels(shape=(64, 48, 3))))
+    assert run(source, target) == 0
+    whole = target.read_bytes()
+    target.write_bytes(whole[: len(whole) * 3 // 4])
+    assert restore_files([Job(source, target)], invert, 1)[:3] == (0, 0, 1)
+    assert f"{target}: exists already; " in capsys.readouterr().out
+    assert restore_files([Job(source, target)], invert, 1, overwrite=True)[:3] == (1, 0, 0)
+    assert target.read_bytes() == whole
+
+
+def test_results_that_can_lie_nowhere_are_a_line_that_names_the_place(folder, tmp_path, capsys):
+    (tmp_path / "blocker").write_text("no folder")
+    target = tmp_path / "blocker" / "out" / "a.png"
+    assert restore_files([Job(folder / "a.png", target)], invert, 1)[:3] == (0, 0, 1)
+    said = f"error: {target}: {tmp_path / 'blocker'} is no folder; name another place"
+    assert said in capsys.readouterr().out.splitlines()
+
+
+def test_what_the_system_refuses_is_said_with_the_place_and_not_the_picture(
+    folder, tmp_path, monkeypatch, capsys
+):
+    def refused(folder):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+
+    monkeypatch.setattr(writing, "make_folder", refused)
+    restore_files([Job(folder / "a.png", tmp_path / "out" / "a.png")], invert, 1)
+    said = f"error: {tmp_path / 'out'}: Read-only file system; check the place and its permissions"
+    assert said in capsys.readouterr().out.splitlines()
 
 
 def test_a_copy_of_the_source_is_no_result(folder, tmp_path):
@@ -452,7 +489,7 @@ def test_all_results_of_a_folder_are_of_the_format_that_is_asked_for(folder, for
     assert results == {f"a{end}": format.name, f"b{end}": format.name}
     again, same = restored(folder, format)
     assert again[:3] == (0, 2, 0) and same == results
-    assert again.pairs == tally.pairs
+    assert [pair[:2] for pair in again.pairs] == [pair[:2] for pair in tally.pairs]
 
 
 def test_one_picture_in_another_format_lies_beside_itself(folder):
@@ -487,7 +524,7 @@ def test_results_that_would_meet_keep_their_old_endings_and_none_is_taken_for_an
     Image.fromarray(pixels() // 2).save(folder / "sub" / "b.webp")
     tally, results = restored(folder, PNG)
     assert tally[:3] == (3, 2, 0)
-    assert {path.parent.name + "/" + path.name for _, path in tally.pairs} == {
+    assert {path.parent.name + "/" + path.name for _, path, _ in tally.pairs} == {
         "photos_restored/a.bmp.png", "photos_restored/a.png.png", "photos_restored/b.png",
         "sub/b.bmp.png", "sub/b.webp.png",
     }  # fmt: skip
