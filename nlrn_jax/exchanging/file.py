@@ -93,9 +93,9 @@ def require_free(path: str | Path, overwrite: bool) -> None:
     written = [file] if file == Path(path) else [file, file.with_name("config.json")]
     if len(written) > 1 and (file.parent / "checkpoints").is_dir():
         raise UserError(f"{file.parent}: is the folder of a run; name another --output")
-    require_absent(written, overwrite)
     if file.parent.exists() and not file.parent.is_dir():
         raise UserError(f"{file.parent}: is a file; end the name in {ENDING}, or name a folder")
+    require_absent(written, overwrite)
 
 
 def require_absent(files: list[Path], overwrite: bool) -> None:

@@ -17,12 +17,12 @@ import tiny
 from bench.soak import CLOCK, final, free_port
 from drawn import ROUNDING
 
-from nlrn_jax import load
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.mesh import require_divisible
 from nlrn_jax.restoring.patches import restore_patches
 from nlrn_jax.training import processes
 from nlrn_jax.training.processes import find_devices, join
+from nlrn_jax.training.run import load
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tiny
 
-from nlrn_jax import load
 from nlrn_jax.config.record import differences
 from nlrn_jax.errors import UserError
 from nlrn_jax.network.build import build_model
@@ -18,6 +17,7 @@ from nlrn_jax.training.run import (
     claim_workdir,
     find_step,
     held,
+    load,
     newest_step,
     read_config,
     require_apart,
