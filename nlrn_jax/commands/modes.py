@@ -17,6 +17,7 @@ from nlrn_jax.errors import NotFiniteError, UserError
 from nlrn_jax.exchanging.start import start_of
 from nlrn_jax.exchanging.stored import load_trained, read_config
 from nlrn_jax.looking.compare import compare
+from nlrn_jax.looking.cost import draw_cost
 from nlrn_jax.looking.explain import check, explain
 from nlrn_jax.looking.report import write_report
 from nlrn_jax.looking.study import read_members, study
@@ -269,8 +270,10 @@ def _score(
     evaluate(methods, networks[0].config, to_score, folder, command)
     runs = dict.fromkeys(found.run for found in networks)
     with working("writing the report"):
-        report = write_report(folder, runs)
+        report, cost = write_report(folder, runs), draw_cost(folder)
     print(f"look at it   {report}", flush=True)
+    if cost:
+        print(f"its cost     {cost}: dB against seconds a megapixel", flush=True)
 
 
 def patch_side(config: ConfigDict) -> int:
