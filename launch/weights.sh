@@ -62,6 +62,8 @@ timeout --signal=TERM "$limit" "$PYTHON" -m nlrn_jax.main --config="$recipe" \
   --config.model.filters="$filters" --config.model.embedding="$((filters / 2))" \
   --config.model.steps="$states" --config.data.patch="$patch" --config.train.batch=16 \
   --config.train.steps="$steps" --config.checkpoint.every=1000 \
-  --config.checkpoint.validation_share=0.02 || echo "ended early, with status $?"
+  --config.checkpoint.validation_share=0.02 || status=$?
+[[ -d $output/$name/checkpoints ]] || exit "${status:-1}"  # it has said why
+[[ -z ${status:-} ]] || echo "ended early, with status $status"
 "$PYTHON" -m nlrn_jax.main --mode=export --workdir="$output/$name" \
   --output="$output/$name.safetensors" --overwrite
