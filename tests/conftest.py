@@ -41,7 +41,7 @@ def compile_once(tmp_path_factory):
 def compile_quickly(request):
     """Compile as users do where numbers and memory are looked at; elsewhere, for a third less."""
     as_users = {"network", "planning", "restoring"} & {*request.path.parts}
-    as_users = as_users and request.path.stem != "test_gradients"
+    as_users = as_users and request.path.stem not in ("test_gradients", "test_forward_mode")
     jax.config.update("jax_disable_most_optimizations", not as_users)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -66,6 +66,10 @@ def test_its_blocks_are_explained(run, command):
     figures = json.loads(path.read_text())
     assert [state["name"] for state in figures["states"]] == ["block 1", "block 2"]
     assert all(state["positions"] > 1 for state in figures["states"])
+    assert {state["psnr"] for state in figures["states"]} == {None}  # there is but one output
+    assert figures["output_psnr"] > 10 and "block 2" in outcome.out
+    outcome = command("--mode=explain", f"--workdir={run}", picture, "--at=9,9", "--states=3")
+    assert "--states=3: the network's are 1 to 2: block 1, block 2" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def file_of(place: str | Path) -> Path | None:
 
 
 def require_there(place: str | Path) -> None:
-    """Refuse a word that is empty, or the name neither of something here nor of shipped weights.
+    """Refuse a file of something else, and a word that names neither a folder here nor weights.
 
     Raises:
       UserError: lists those that there are.
@@ -49,7 +49,10 @@ def require_there(place: str | Path) -> None:
             "no network is named: name a run, weights that came with the program "
             f"({', '.join(names())}), or a file NAME{ENDING}"
         )
-    if name == Path(name).name and not Path(name).exists() and name not in names():
+    if Path(name).is_file() and not is_weights(name):
+        raise UserError(f"{name}: is no file of weights: those are called NAME{ENDING}")
+    bare = name == Path(name).name and not name.endswith(ENDING)
+    if bare and not Path(name).exists() and name not in names():
         known = ", ".join(names()) or "none"
         raise UserError(
             f"{name} is not the folder of a run, and the weights that came with the program are "

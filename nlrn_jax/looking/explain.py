@@ -54,7 +54,8 @@ def check(
         return sorted({round(state) for state in np.linspace(1, model.looks, 4)})
     if not all(1 <= state <= model.looks for state in states):
         given = ",".join(map(str, states))
-        raise UserError(f"--states={given}: the network's are 1 to {model.looks}")
+        named = ", ".join(model.look_names)
+        raise UserError(f"--states={given}: the network's are 1 to {model.looks}: {named}")
     return sorted(set(states))
 
 
@@ -73,12 +74,13 @@ def explain(
 
     Args:
       at: row and column, in pixels of the restored picture.
-      states: numbers from 1 to T.
+      states: numbers from 1 to T; of blocks, in their order.
       path: picture to write; its figures go beside it, as JSON.
 
     Returns:
       The figures: position, window, and of every state the number of positions that it looks at
-      (the exponential of the entropy of its weights), its greatest weight, and PSNR in dB.
+      (the exponential of the entropy of its weights), its greatest weight, and PSNR in dB, None
+      where the network has no output after it.
     """
     subject, (row, column) = around(subject, at)
     place = at[0] - row, at[1] - column
@@ -93,6 +95,7 @@ def explain(
         "window": [view.corner[0] + row, view.corner[1] + column, *view.weights.shape[1:]],
         "psnr": "of the part that is looked at, 8 bits, nothing shaved",
         "input_psnr": _psnr(subject.input, subject.original),
+        "output_psnr": _psnr(view.output.reshape(subject.input.shape), subject.original),
         "states": [_figures(view, subject, model, index) for index in range(model.looks)],
     }
     write_pixels(path, draw(view, subject, place, states, figures))
@@ -114,12 +117,13 @@ def _require_room(model: Model, shape: tuple[int, int]) -> None:
 
 
 def _print(figures: dict) -> None:
-    columns = ["state", "positions", "greatest weight", "PSNR dB"]
+    columns = ["in", "positions", "greatest weight", "PSNR dB"]
     rows = [
-        [f["state"], f"{f['positions']:.1f}", f"{f['greatest_weight']:.4f}", _or_dash(f["psnr"])]
+        [f["name"], f"{f['positions']:.1f}", f"{f['greatest_weight']:.4f}", _or_dash(f["psnr"])]
         for f in figures["states"]
     ]
     title = f"{figures['picture']} from row {figures['at'][0]}, column {figures['at'][1]}"
+    rows.append(["output", "", "", _or_dash(figures["output_psnr"])])
     print_table(title, columns, rows)
 
 
@@ -135,12 +139,13 @@ def _psnr(picture: np.ndarray, original: np.ndarray | None) -> float | None:
 
 
 def _figures(view: View, subject: Subject, model: Model, index: int) -> dict:
-    weights = view.weights[index]
+    weights, shape = view.weights[index], subject.input.shape
+    after = None if view.after is None else view.after[index].reshape(shape)
     entropy = -np.sum(weights * np.log(np.maximum(weights, 1e-30)))
     return {
         "state": index + 1,
         "name": model.look_names[index],
         "positions": float(np.exp(entropy)),
         "greatest_weight": float(weights.max()),
-        "psnr": _psnr(view.outputs[index].reshape(subject.input.shape), subject.original),
+        "psnr": None if after is None else _psnr(after, subject.original),
     }

@@ -26,12 +26,14 @@ class View(NamedTuple):
     Attributes:
       weights: softmax over the window, [T, h, w], each summing to one.
       corner: row and column of the window's first position; it is cut at the border.
-      outputs: the picture after each state, [T, H, W, C], not clipped.
+      output: the restored picture, [H, W, C], not clipped.
+      after: the picture after each state, [T, H, W, C]; None of a network that has but the one.
     """
 
     weights: np.ndarray
     corner: tuple[int, int]
-    outputs: np.ndarray
+    output: np.ndarray
+    after: np.ndarray | None
 
 
 def look(model: Model, variables: dict, image: np.ndarray, at: tuple[int, int]) -> View:
@@ -51,19 +53,24 @@ def look(model: Model, variables: dict, image: np.ndarray, at: tuple[int, int]) 
     logits = np.einsum("tl,thwl->thw", query, keys)
     logits = np.cumsum(logits, axis=0) if model.hands_on else logits
     weights = np.exp(logits - logits.max((1, 2), keepdims=True))
-    return View(weights / weights.sum((1, 2), keepdims=True), (top, left), np.asarray(outputs))
+    weights /= weights.sum((1, 2), keepdims=True)
+    after = None if isinstance(model, DnCNN) else np.asarray(outputs)
+    return View(weights, (top, left), np.asarray(outputs[-1]), after)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _look_inside(
     model: Model, variables: dict, x: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return outputs [T, H, W, C], and theta and phi [T, H, W, l], of all states of one image."""
+    """Return theta and phi of all T looks at one image, [T, H, W, l], and the outputs after each.
+
+    Outputs are [T, H, W, C], or [1, H, W, C] where there is but that of the whole.
+    """
     output, kept = model.apply(variables, x, mutable="intermediates")
     if isinstance(model, DnCNN):
         blocks = [kept["intermediates"][f"block_{layer}"] for layer in model.blocks]
         seen = (jnp.stack([block[name][0][0] for block in blocks]) for name in ("query", "key"))
-        return jnp.stack([output[0]] * model.looks), *seen
+        return output, *seen
     cell = kept["intermediates"]["cell"]
     states, theta, phi = (cell[name][0][:, 0] for name in ("state", "query", "key"))
 

@@ -24,23 +24,26 @@ def draw(
     Weights are bright in proportion to the greatest of their state. Returns uint8 [H, W, 3].
     """
     shape = subject.input.shape
-    outputs = [to_uint8(output.reshape(shape)) for output in view.outputs]
+    output = to_uint8(view.output.reshape(shape))
     rows, columns = view.weights.shape[1:]
     (top, left), zoom = view.corner, -(-CELL // max(rows, columns))
     part = slice(top, top + rows), slice(left, left + columns)
     place = at[0] - top, at[1] - left
     whole = functools.partial(_outline, view=view, height=rows * zoom)
-    heat = [_heat(view.weights[state - 1], outputs[-1][part]) for state in states]
-    after = [outputs[state - 1][part] for state in states]
+    heat = [_heat(view.weights[state - 1], output[part]) for state in states]
     chosen = [figures["states"][state - 1] for state in states]
     upper = label_row(
         [whole(to_uint8(subject.input)), *(_mark(cell, place, zoom) for cell in heat)],
         [f"input{_decibels(figures['input_psnr'])}", *map(_seen, chosen)],
     )
-    last = outputs[-1] if subject.original is None else to_uint8(subject.original)
+    made = {"output" + _decibels(figures["output_psnr"]): output}
+    if view.after is not None:
+        after = [to_uint8(view.after[state - 1].reshape(shape)) for state in states]
+        made = dict(zip(map(_made, chosen), after, strict=True))
+    last = output if subject.original is None else to_uint8(subject.original)
     lower = label_row(
-        [whole(last), *(_mark(cell, place, zoom) for cell in after)],
-        ["output" if subject.original is None else "original", *map(_made, chosen)],
+        [whole(last), *(_mark(picture[part], place, zoom) for picture in made.values())],
+        ["output" if subject.original is None else "original", *made],
     )
     return stack([upper, lower])
 

@@ -17,6 +17,7 @@ The paper divides the squared distance by an h^2 that it leaves open: here it is
 features, since the distance of two positions grows with it.
 """
 
+import operator
 from typing import NamedTuple
 
 import jax
@@ -28,6 +29,8 @@ from jax import lax
 from nlrn_jax.network.layers import Kernel1x1, convolve_together
 from nlrn_jax.network.non_local import check_shapes, check_size, form_of, non_local, respond
 from nlrn_jax.network.whole import within
+
+DTYPES = "float32", "bfloat16", "float16"
 
 
 class Distance(NamedTuple):
@@ -73,7 +76,8 @@ class NonLocal(nn.Module):
         features, correlation = NonLocal(embedding=32, neighborhood=25)(features)
         features, correlation = NonLocal(embedding=32, neighborhood=25)(features, correlation)
 
-    Its derivatives are those of reverse mode, of any order: `jax.grad`, not `jax.jvp`.
+    The distances are written out at the head of `network/block.py`. Derivatives are those of
+    reverse mode, of any order; `nlrn_jax.with_jvp` of a function gives those of `jax.jvp`.
 
     Attributes:
       embedding: size l of theta and phi, where the distance has them.
@@ -81,17 +85,17 @@ class NonLocal(nn.Module):
         None is the whole input, and memory of 4 (H W)^2 bytes an image.
       distance: by which positions are compared: 'embedded_gaussian', 'symmetric_embedded_gaussian',
         'gaussian', 'euclidean', 'embedded_dot_product' or 'dot_product'.
-      propagate: return the correlation. False returns None, and forms it again for the gradient
-        instead of keeping it: less memory in training, for a block that hands nothing on.
-      dtype: 'float32' or 'bfloat16', of the convolutions and products; None: that of the features.
-        Correlation and weights are float32.
+      propagate: return the correlation. False returns None, for a block that hands nothing on; one
+        that gets none either forms its own again for the gradient: less memory in training.
+      dtype: 'float32', 'bfloat16' or 'float16', of the convolutions and products; None: that of the
+        features. Correlation and weights are float32.
     """
 
     embedding: int = 64
     neighborhood: int | None = None
     distance: str = "embedded_gaussian"
     propagate: bool = True
-    dtype: str | None = None
+    dtype: str | jnp.dtype | None = None
 
     def __call__(
         self,
@@ -109,43 +113,40 @@ class NonLocal(nn.Module):
             changes nothing. None: all of it.
 
         Raises:
-          ValueError: features of another rank or type, or empty; a correlation of another origin,
-            or where none is to be handed on; an even neighborhood; an unknown distance or dtype.
+          ValueError: features of another rank or type, or empty; a correlation of another origin;
+            an even neighborhood; an unknown distance or dtype.
         """
-        features = jnp.asarray(features)
-        self._check(features, correlation)
+        self._check_fields()
+        features = _features(features)
+        if correlation is not None:
+            self._check_origin(features, correlation)
         check_size(size)
         seen = features
         if size is not None:
             seen = jnp.where(within(size, features.shape[1:3])[None, ..., None], features, 0)
         theta, phi, g = self.embed(seen)
-        if not self.propagate:
+        if not self.propagate and correlation is None:
             form = form_of(self.neighborhood, self.weights)
             check_shapes(theta, phi, g, size)
             response, _ = respond(theta, phi, g, None, size, form)
             return features + response.astype(features.dtype), None
         carried = None if correlation is None else correlation.logits
         response, logits = non_local(theta, phi, g, carried, self.neighborhood, size, self.weights)
-        handed = Correlation(logits, self._origin(features))
+        handed = Correlation(logits, self._origin(features)) if self.propagate else None
         return features + response.astype(features.dtype), handed
 
     def _origin(self, features: jax.Array) -> tuple:
         return *features.shape[1:3], self.neighborhood, self.distance
 
-    def _check(self, features: jax.Array, correlation: Correlation | None) -> None:
-        if features.ndim != 4 or not jnp.issubdtype(features.dtype, jnp.floating):
-            raise ValueError(
-                "NonLocal wants features [N, H, W, m] of a floating type, not "
-                f"{features.dtype} {features.shape}"
-            )
-        if self.dtype not in (None, "float32", "bfloat16"):
-            raise ValueError(f"dtype={self.dtype!r} should be 'float32', 'bfloat16' or None")
-        if not isinstance(self.embedding, int) or self.embedding < 1:
-            raise ValueError(f"embedding={self.embedding!r} should be 1 or more")
-        if correlation is None:
-            return
-        if not self.propagate:
-            raise ValueError("propagate=False, so no correlation is handed on: give None")
+    def _check_fields(self) -> None:
+        if self.dtype is not None and _name(self.dtype) not in DTYPES:
+            raise ValueError(f"dtype={self.dtype!r} should be one of {', '.join(DTYPES)}, or None")
+        if not isinstance(self.propagate, bool):
+            raise ValueError(f"propagate={self.propagate!r} should be True or False")
+        if self._kind.embeddings and not _is_count(self.embedding):
+            raise ValueError(f"embedding={self.embedding!r} should be a whole number, 1 or more")
+
+    def _check_origin(self, features: jax.Array, correlation: Correlation) -> None:
         if not isinstance(correlation, Correlation):
             raise ValueError("correlation should be the second of what an earlier block returned")
         if correlation.origin != self._origin(features):
@@ -153,6 +154,11 @@ class NonLocal(nn.Module):
             raise ValueError(
                 f"the correlation is of {names.format(*correlation.origin)}; this block has "
                 f"{names.format(*self._origin(features))}"
+            )
+        if len(correlation.logits) != len(features):
+            raise ValueError(
+                f"the correlation is of {len(correlation.logits)} images, the features of "
+                f"{len(features)}"
             )
 
     @nn.compact
@@ -189,6 +195,39 @@ class NonLocal(nn.Module):
         if self.distance not in DISTANCES:
             raise ValueError(f"distance={self.distance!r} should be one of {', '.join(DISTANCES)}")
         return DISTANCES[self.distance]
+
+
+def _features(features: jax.Array) -> jax.Array:
+    """Return features as an array; refuse what a block cannot look at.
+
+    Raises:
+      ValueError: says what it is, and what was meant.
+    """
+    if isinstance(features, tuple):
+        raise ValueError("features are a tuple: of what a block returns give the first as these")
+    features = jnp.asarray(features)
+    if features.ndim == 4 and features.size and jnp.issubdtype(features.dtype, jnp.floating):
+        return features
+    mend = "; give one image as features[None]" if features.ndim == 3 else ""
+    raise ValueError(
+        "NonLocal wants features [N, H, W, m] of a floating type, none of them 0, not "
+        f"{features.dtype} {features.shape}{mend}"
+    )
+
+
+def _is_count(number: object) -> bool:
+    try:
+        return operator.index(number) > 0 and not isinstance(number, bool)
+    except TypeError:
+        return False
+
+
+def _name(dtype: object) -> str:
+    """Return the name of a dtype however it is given; '' of what is none."""
+    try:
+        return jnp.dtype(dtype).name
+    except TypeError:
+        return ""
 
 
 def width_of(distance: str, embedding: int, width: int) -> int:

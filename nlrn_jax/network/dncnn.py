@@ -55,6 +55,7 @@ class DnCNN(nn.Module):
         """Restore a batch; arguments and errors as those of `NLRN`."""
         x = jnp.asarray(x)  # float64 of NumPy becomes float32
         check_images(x, self.channels, train, size)
+        self._check_layers()
         u, correlation = x, None
         for layer in range(1, self.depth):
             u = self.layer(layer, u, train, size)
@@ -62,6 +63,14 @@ class DnCNN(nn.Module):
                 u, correlation = self.block(layer)(u, correlation, size)
         residual = Conv3x3(self.channels, self.dtype, name="output_conv")(u, size)
         return (x + residual.astype(jnp.float32) / GREY_LEVELS).astype(x.dtype)
+
+    def _check_layers(self) -> None:
+        if self.depth < 2:
+            raise ValueError(f"depth={self.depth} should be 2 or more")
+        if not isinstance(self.blocks, tuple) or not set(self.blocks) <= set(range(1, self.depth)):
+            raise ValueError(
+                f"blocks={self.blocks} should be a tuple of 1 to depth - 1 = {self.depth - 1}"
+            )
 
     def layer(self, number: int, u: jax.Array, train: bool, size: jax.Array | None) -> jax.Array:
         """Apply a convolution, its norm where there is one, and the rectifier."""

@@ -90,7 +90,7 @@ def check_images(x: jax.Array, channels: int, train: bool, size: jax.Array | Non
         raise ValueError("size is for evaluation: padding would enter the batch statistics")
     check_size(size)
     if x.ndim != 4 or x.shape[-1] != channels or not x.size:
-        wanted = f"[N, H, W, {channels}]"
+        wanted = f"[N, H, W, {channels}], none of them 0"
         raise ValueError(f"channels={channels} wants {wanted}, not {x.shape}")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"images are floats from 0 to 1, not {x.dtype}: divide by its white")

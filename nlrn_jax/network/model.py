@@ -153,6 +153,8 @@ class NLRN(nn.Module):
         """
         x = jnp.asarray(x)  # float64 of NumPy becomes float32
         check_images(x, self.channels, train, size)
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps} should be 1 or more")
         norm = functools.partial(batch_norm, use_running_average=not train)
         s0 = norm(name="input_norm")(GREY_LEVELS * x).astype(self.dtype)
         s0 = Conv3x3(self.filters, self.dtype, name="input_conv")(s0, size)

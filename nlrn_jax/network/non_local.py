@@ -242,8 +242,13 @@ def check_size(size: jax.Array | None) -> None:
     Raises:
       ValueError: says what it is.
     """
-    if size is not None and (jnp.shape(size) != (2,) or jnp.result_type(size).kind not in "iu"):
-        raise ValueError(f"size should be rows and columns, int32 [2], not {size!r}")
+    if size is None:
+        return
+    is_array = hasattr(size, "dtype")
+    if not is_array or jnp.shape(size) != (2,) or jnp.result_type(size).kind not in "iu":
+        raise ValueError(
+            f"size should be rows and columns, int32 [2], not {size!r}: give jnp.array([H, W])"
+        )
 
 
 def _check_correlation(

@@ -65,11 +65,13 @@ def restore(
 
     Raises:
       UserError: the image does not suit the network, its values are NaN or not of a picture with
-        white at 1, the scale is not a whole number, the strength not of 0..1, or the memory does
-        not suffice.
+        white at 1, the scale is not a whole number, the strength not of 0..1, or the memory no
+        number or too little.
     """
     model = model.clone(neighborhood=model.window if neighborhood is None else neighborhood)
     memory = default_memory() if memory is None else memory
+    if not isinstance(memory, int | float | np.number):
+        raise UserError(f"{memory=} should be a number of bytes, as 4 * 2**30")
     halo = model.reach if exact else model.halo
 
     def by_tiles(pixels: np.ndarray, advance: Advance | None) -> np.ndarray:

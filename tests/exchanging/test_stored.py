@@ -1,6 +1,7 @@
 """A network is found wherever it is stored: a run, a file, a folder, a shipped name."""
 
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -99,6 +100,11 @@ def test_an_unknown_name_lists_the_known_ones(named):
         load("denoize")
     with pytest.raises(UserError, match=r"^no network is named: name a run, .*\(denoise\)"):
         load("")
+    with pytest.raises(UserError, match=r"denoize\.safetensors: no such file"):
+        load("denoize.safetensors")
+    Path("photo.png").touch()
+    with pytest.raises(UserError, match=r"photo\.png: is no file of weights"):
+        load("photo.png")
     with pytest.raises(UserError, match=r"runs/denoize is not the folder of a run; train it"):
         load("runs/denoize")
 

@@ -75,8 +75,10 @@ def test_weights_are_those_of_the_equations_in_every_state(changes, at):
 def test_the_output_after_a_state_is_that_of_the_network_with_so_many_states(remat):
     model, variables = tiny(neighborhood=5, remat=remat)
     x = images((1, 7, 9, 1), seed=1)
-    outputs = look(model, variables, x[0], (2, 2)).outputs
+    view = look(model, variables, x[0], (2, 2))
+    outputs = view.after
     assert outputs.shape == (STEPS, 7, 9, 1)
+    np.testing.assert_array_equal(view.output, outputs[-1])
     for steps in range(1, STEPS + 1):
         wanted, _ = reference.network(exact(x), exact(variables), steps, neighborhood=5)
         close(outputs[steps - 1], wanted[0])
@@ -161,7 +163,7 @@ def test_a_colour_network_is_explained_as_well(tiny_config, photographs, tmp_pat
     variables = randomized(model, images((1, 4, 4, 3)))
     figures = explain(model, variables, subject, (3, 4), [1], tmp_path / "out.png")
     view = look(model.clone(neighborhood=11), variables, subject.input, (3, 4))
-    wanted = psnr(to_uint8(view.outputs[0]), colour, 255)
+    wanted = psnr(to_uint8(view.after[0]), colour, 255)
     assert figures["states"][0]["psnr"] == pytest.approx(wanted, abs=1e-3)
 
 

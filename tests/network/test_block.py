@@ -198,9 +198,12 @@ def test_mapped_over_images_it_is_the_batch(window):
         ({"neighborhood": 7.0}, r"neighborhood=7\.0 must be odd"),
         ({"neighborhood": "5"}, "neighborhood='5' must be odd"),
         ({"distance": "cosine"}, "distance='cosine' should be one of embedded_gaussian"),
-        ({"dtype": "int32"}, "dtype='int32' should be 'float32'"),
-        ({"dtype": "bf16"}, "dtype='bf16' should be 'float32'"),
-        ({"embedding": 0}, "embedding=0 should be 1 or more"),
+        ({"dtype": "int32"}, "dtype='int32' should be one of float32"),
+        ({"dtype": "bf16"}, "dtype='bf16' should be one of float32"),
+        ({"propagate": "False"}, "propagate='False' should be True or False"),
+        ({"embedding": 0}, "embedding=0 should be a whole number, 1 or more"),
+        ({"embedding": 4.0}, r"embedding=4\.0 should be a whole number"),
+        ({"embedding": True}, "embedding=True should be a whole number"),
     ],
 )
 def test_a_block_that_cannot_be_is_refused_by_name(fields, culprit):
@@ -212,11 +215,14 @@ def test_a_block_that_cannot_be_is_refused_by_name(fields, culprit):
 @pytest.mark.parametrize(
     "features, culprit",
     [
-        (images(SHAPE[1:]), r"\[N, H, W, m\] of a floating type, not float32 \(5, 6, 5\)"),
-        (np.zeros(SHAPE, np.uint8), "of a floating type, not uint8"),
-        (np.zeros(SHAPE, np.complex64), "of a floating type, not complex64"),
-        (images((0, 5, 6, 5)), r"nothing to look at in \(0, 5, 6, 4\)"),
-        (images((1, 0, 6, 5)), r"nothing to look at in \(1, 0, 6, 4\)"),
+        (images(SHAPE[1:]), r"\[N, H, W, m\] of a floating type, .* not float32 \(5, 6, 5\)"),
+        (np.zeros(SHAPE, np.uint8), "of a floating type, .* not uint8"),
+        (np.zeros(SHAPE, np.complex64), "of a floating type, .* not complex64"),
+        (images(SHAPE[1:]), r"give one image as features\[None\]"),
+        ((images(SHAPE), None), "features are a tuple: of what a block returns give the first"),
+        (images((0, 5, 6, 5)), r"none of them 0, not float32 \(0, 5, 6, 5\)"),
+        (images((1, 0, 6, 5)), r"none of them 0, not float32 \(1, 0, 6, 5\)"),
+        (images((1, 5, 6, 0)), r"none of them 0, not float32 \(1, 5, 6, 0\)"),
     ],
 )
 @pytest.mark.parametrize("propagate", [True, False])
@@ -228,13 +234,13 @@ def test_features_that_are_none_are_refused(features, culprit, propagate):
 @pytest.mark.parametrize(
     "fields, given, culprit",
     [
-        ({}, lambda c: c.replace(logits=c.logits[:1]), r"does not belong to theta \(2, 5, 6, 3\)"),
+        ({}, lambda c: c.replace(logits=c.logits[:1]), "is of 1 images, the features of 2"),
+        ({}, lambda c: c.replace(logits=c.logits[..., :1]), r"not belong to theta \(2, 5, 6, 3\)"),
         ({}, lambda c: c.replace(logits=c.logits.astype("bfloat16")), "should be .*, float32"),
         ({}, lambda c: c.logits, "the second of what an earlier block returned"),
         ({}, lambda c: (images(SHAPE), c), "the second of what an earlier block returned"),
         ({"neighborhood": 5}, lambda c: c, "is of height 5, width 6, neighborhood=3, .* =5, "),
         ({"distance": "gaussian"}, lambda c: c, "this block has .* distance='gaussian'"),
-        ({"propagate": False}, lambda c: c, "propagate=False, so no correlation"),
     ],
 )
 def test_a_correlation_of_another_origin_is_refused(fields, given, culprit):
@@ -257,6 +263,43 @@ def test_a_size_that_is_none_is_refused(size):
     block, variables, features = block_of(window=3)
     with pytest.raises(ValueError, match="size should be rows and columns"):
         block.apply(variables, features, size=np.asarray(size))
+
+
+@pytest.mark.parametrize("size", [(5, 6), [5, 6], 5, "5"])
+def test_a_size_that_is_no_array_is_refused(size):
+    block, variables, features = block_of(window=3)
+    with pytest.raises(ValueError, match=r"size should be .*: give jnp\.array\(\[H, W\]\)"):
+        block.apply(variables, features, size=size)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_the_last_of_a_row_may_hand_nothing_on(window):
+    block, variables, features = block_of(window=window)
+    _, correlation = block.apply(variables, features)
+
+    def response(block, variables):
+        return block.apply(variables, features, correlation)[0]
+
+    last = block.clone(propagate=False)
+    assert last.apply(variables, features, correlation)[1] is None
+    np.testing.assert_array_equal(response(last, variables), response(block, variables))
+    slopes = (
+        jax.grad(lambda v, b=b: jnp.sin(response(b, v)).sum())(variables) for b in (last, block)
+    )
+    jax.tree.map(close, *slopes)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.dtype("bfloat16"), "bfloat16", "float16"])
+def test_a_dtype_is_given_as_flax_takes_it(dtype):
+    block, variables, features = block_of(window=3)
+    restored, _ = block.clone(dtype=dtype).apply(variables, features)
+    assert restored.dtype == jnp.float32
+    close(restored, block.apply(variables, features)[0], 3e-2)
+
+
+def test_an_embedding_may_be_numpys_and_is_not_asked_for_where_there_is_none():
+    for fields in ({"embedding": np.int32(4)}, {"embedding": 0, "distance": "gaussian"}):
+        NonLocal(**fields).init(jax.random.key(0), images(SHAPE))
 
 
 @pytest.mark.parametrize("window", [None, 3])

@@ -153,3 +153,17 @@ def test_what_does_not_suit_is_refused():
         model.apply(variables, x[0])
     with pytest.raises(ValueError, match="padding would enter the batch statistics"):
         model.apply(variables, x, True, np.array([3, 3], np.int32), mutable=True)
+
+
+@pytest.mark.parametrize(
+    "fields, culprit",
+    [
+        ({"depth": 1}, "depth=1 should be 2 or more"),
+        ({"depth": 4, "blocks": (4,)}, r"blocks=\(4,\) should be a tuple of 1 to depth - 1 = 3"),
+        ({"depth": 4, "blocks": (0, 1)}, r"blocks=\(0, 1\) should be"),
+        ({"blocks": 2}, "blocks=2 should be a tuple"),
+    ],
+)
+def test_layers_that_are_not_there_are_refused(fields, culprit):
+    with pytest.raises(ValueError, match=culprit):
+        DnCNN(**fields).init(jax.random.key(0), np.zeros((1, 4, 4, 1), np.float32))

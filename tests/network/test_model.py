@@ -285,5 +285,7 @@ def test_a_size_in_training_an_unknown_carry_and_an_unknown_remat_are_refused():
         model.apply(variables, x, train=True, size=jnp.array([3, 3]), mutable=["batch_stats"])
     with pytest.raises(ValueError, match="carry='stack'"):
         model.clone(carry="stack").apply(variables, x)
+    with pytest.raises(ValueError, match="steps=0 should be 1 or more"):
+        model.clone(steps=0).apply(variables, x)
     with pytest.raises(ValueError, match="remat=True"):
         model.clone(remat=True).apply(variables, x)
