@@ -9,6 +9,17 @@ second adds to the correlation of the first, and NLRN of as many parameters. All
 with AVX-512 and nothing else running: NLRN's is that of configs/study_recipes.py, and the others'
 are in proportion to it as all five were measured in turns. All are validated on 24 held-out
 photographs, centres of 128 x 128, each pixel once, with a window as large as the training patch.
+
+After thirty minutes (the input has 20.18 dB), and seconds a megapixel of restoring:
+
+    DnCNN                                  28.34 dB     1.16 s
+    one block                              28.58        3.30
+    two blocks                             28.60        5.35
+    two, the correlation handed on         28.60        7.63
+    NLRN                                   28.45       19.1
+
+So a block pays, a second one and the correlation do not yet, and NLRN, which looks four times, is
+between the two with a fraction of the steps.
 """
 
 from typing import NamedTuple
