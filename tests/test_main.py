@@ -429,7 +429,7 @@ def test_pictures_are_restored_with_the_checkpoint_that_is_named(
         loaded.append(arguments)
         return run.load(*arguments)
 
-    monkeypatch.setattr("nlrn_jax.commands.restoring.load", load)
+    monkeypatch.setattr("nlrn_jax.commands.restoring.load_trained", load)
     place = [f"--checkpoint={checkpoint}", f"--output={tmp_path}"]
     assert not command(*restoring(trained, "--input={}/photos/a.png", *place)).status
     assert loaded == [(f"{trained}/run", checkpoint)]

@@ -155,11 +155,9 @@ class NonLocal(nn.Module):
                 f"the correlation is of {names.format(*correlation.origin)}; this block has "
                 f"{names.format(*self._origin(features))}"
             )
-        if len(correlation.logits) != len(features):
-            raise ValueError(
-                f"the correlation is of {len(correlation.logits)} images, the features of "
-                f"{len(features)}"
-            )
+        images, own = correlation.logits.shape[0], features.shape[0]  # of an export: no numbers
+        if images != own:
+            raise ValueError(f"the correlation is of {images} images, the features of {own}")
 
     @nn.compact
     def embed(self, features: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
