@@ -12,10 +12,6 @@ from program import command, compilations, files, trained  # noqa: F401  # fixtu
 
 from nlrn_jax.data.sources import Image
 
-AROUND_THE_OPERATION = {  # of the room network: whose own tests look at what is compiled
-    *("test_block", "test_dncnn", "test_forward_mode", "test_gradients", "test_model", "test_nnx"),
-}
-
 
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest, so that of two processes none works alone at the end."""
@@ -45,7 +41,8 @@ def compile_once(tmp_path_factory):
 def compile_quickly(request):
     """Compile as users do where numbers and memory are looked at; elsewhere, for a third less."""
     as_users = {"network", "planning", "restoring"} & {*request.path.parts}
-    as_users = as_users and request.path.stem not in AROUND_THE_OPERATION
+    others = ("test_gradients", "test_forward_mode", "test_nnx")
+    as_users = as_users and request.path.stem not in others
     jax.config.update("jax_disable_most_optimizations", not as_users)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

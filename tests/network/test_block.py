@@ -122,8 +122,9 @@ def test_handing_nothing_on_changes_nothing_but_memory(distance):
 
     alone = block.clone(propagate=False)
     assert alone.apply(variables, features)[1] is None
-    both = jax.jit(jax.value_and_grad(loss, 1), static_argnums=0)
-    (value, slope), (other_value, other_slope) = both(block, variables), both(alone, variables)
+    value_and_slope = jax.jit(jax.value_and_grad(loss, 1), static_argnums=0)
+    value, slope = value_and_slope(block, variables)
+    other_value, other_slope = value_and_slope(alone, variables)
     close(other_value, value, FEW)
     jax.tree.map(lambda a, b: close(a, b, 1e-4), other_slope, slope)
 
